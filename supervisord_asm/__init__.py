@@ -1,0 +1,3 @@
+"""supervisord-asm: keeps AI agents alive, bounded, permitted, accounted and visible."""
+
+__version__ = "0.1.0"
