@@ -1,0 +1,27 @@
+#!/bin/bash
+# The developer's environment: .venv from Debian's own interpreter, with the pinned tools.
+#
+# Not --system-site-packages: what apt happens to have installed would then decide what tests see.
+# The one system package that we want later, BCC (python3-bpfcc), is let through by name instead.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=/usr/bin/python3
+venv=.venv
+stamp=$venv/requirements.sha256
+bcc=/usr/lib/python3/dist-packages/bcc
+
+install/packages.sh build run
+wanted=$(cat pyproject.toml install/constraints.txt install/develop.sh | sha256sum)
+if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+  [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+  "$python" install/requirements.py dev >"$venv/requirements.txt"
+  "$venv/bin/pip" install -qq --disable-pip-version-check --no-warn-script-location \
+    -r "$venv/requirements.txt" -c install/constraints.txt
+  # The tree itself, so that `python -m supervisord_asm...` and the tests' subprocesses find it from
+  # any working directory. Only here: an installation is never editable.
+  echo "$PWD" >"$(echo "$venv"/lib/python3*/site-packages)/supervisord_asm_tree.pth"
+  echo "$wanted" >"$stamp"
+fi
+site_packages=$(echo "$venv"/lib/python3*/site-packages)
+if [ -d "$bcc" ] && [ ! -e "$site_packages/bcc" ]; then ln -s "$bcc" "$site_packages/bcc"; fi
