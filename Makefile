@@ -18,7 +18,7 @@ dev: ## make .venv with the pinned tools, and build what is native
 # Two builds at once in one tree would spoil each other's objects: one waits.
 native: $(PYTHON) ## build the C extension and the programs into the tree (SANITIZE=1: into build/sanitize)
 	@mkdir -p build
-	@flock build/.lock $(MAKE) --no-print-directory -j$(JOBS) -C native PYTHON=$(abspath $(PYTHON)) SANITIZE=$(SANITIZE)
+	@flock build/.lock $(MAKE) --no-print-directory -k -j$(JOBS) -C native PYTHON=$(abspath $(PYTHON)) SANITIZE=$(SANITIZE)
 
 bpf: ## build the BPF objects and their skeletons into build/bpf
 	@mkdir -p build

@@ -6,7 +6,8 @@
 
 CC ?= gcc
 WARNINGS := -Wall -Wextra -Werror
-CFLAGS_COMMON := -std=gnu17 -g -fno-strict-aliasing -fno-common
+# _GNU_SOURCE for memrchr, pidfd, clone3 and friends; empty, so that a file may define it as well.
+CFLAGS_COMMON := -std=gnu17 -D_GNU_SOURCE= -g -fno-strict-aliasing -fno-common
 
 ifeq ($(SANITIZE),1)
 CFLAGS_COMMON += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
