@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one connection to asmd: records with descriptors, and who may make it. */
+#pragma once
+#include "protocol.h"
+
+#include <sys/types.h>
+
+/* Bind and listen (mode 0600) at `path`, replacing a leftover. Descriptor or -errno. */
+int sasm_channel_listen(const char *path);
+
+/*
+ * Accept a peer that is root and outside every agent's cgroup; others are closed at once.
+ * *ret_pid is the peer's. Descriptor or -errno (-EACCES: refused).
+ */
+int sasm_channel_accept(int listener, pid_t *ret_pid);
+
+/* Send one record with up to SASM_SPAWN_FD_NUM descriptors. 0, or -EAGAIN when the peer is slow. */
+int sasm_channel_send(int fd, const struct sasm_keeper_message *message, const int *fds,
+		      unsigned int fd_count);
+
+/*
+ * Receive one record. Missing descriptors are -1; all received ones belong to the caller.
+ * 1 = a record, 0 = closed by the peer, -EAGAIN, or -errno (-EPROTO: not a record of ours).
+ */
+int sasm_channel_receive(int fd, struct sasm_keeper_message *ret_message,
+			 int ret_fds[SASM_SPAWN_FD_NUM]);

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * asm-keeper: parent and subreaper of every agent. It does what must not die and nothing else:
+ * gives birth on asmd's order, holds pidfds and log pipes, remembers every exit until asmd has made
+ * it durable, and, where no systemd does, starts asmd again. It decides nothing.
+ *
+ * No heap after start, one thread, one epoll. It knows no cgroup, log or state path: descriptors
+ * come with the orders. Its own death kills the agents (PDEATHSIG in asm-exec), because an agent
+ * without a parent is an agent without an exit status; asmd then starts over.
+ *
+ * usage: asm-keeper --exec ASM-EXEC [--listen SOCKET] [--asmd PROGRAM [ARGUMENT…]]
+ * Without --listen the listening socket is descriptor 3 (LISTEN_FDS, sd_listen_fds(3)).
+ */
+#define _GNU_SOURCE
+#include "keeper.h"
+
+#include "channel.h"
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Noreturn void die(const char *what, int error)
+{
+	fprintf(stderr, "asm-keeper: unable to %s: %s\n", what, strerror(error));
+	exit(1);
+}
+
+static long long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+int sasm_watch(struct sasm_keeper *keeper, int fd, enum sasm_source source, int index, uint32_t events)
+{
+	struct epoll_event event = {
+		.events = events,
+		.data.u64 = (uint64_t)source << 32 | (uint32_t)index,
+	};
+
+	return epoll_ctl(keeper->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+void sasm_unwatch(struct sasm_keeper *keeper, int fd)
+{
+	if (fd >= 0)
+		epoll_ctl(keeper->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static void read_signals(struct sasm_keeper *keeper)
+{
+	struct signalfd_siginfo info;
+
+	while (read(keeper->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGCHLD) {
+			/* systemd's stop: agents go with us, by PDEATHSIG and by the unit's cgroup. */
+			fprintf(stderr, "asm-keeper: leaving on signal %u\n", info.ssi_signo);
+			exit(0);
+		}
+	}
+	if (keeper->daemon.pid) {
+		siginfo_t ended = { 0 };
+
+		if (waitid(P_PIDFD, (id_t)keeper->daemon.pidfd, &ended, WEXITED | WNOHANG) == 0 &&
+		    ended.si_pid)
+			sasm_daemon_ended(&keeper->daemon, ended.si_code, ended.si_status, now_ms());
+	}
+	for (int i = 0; i < SASM_CHILDREN_MAX; i++) {
+		/* The sweep below may take a known child's exit; note first who had none. */
+		if (sasm_children[i].used && !sasm_children[i].exited &&
+		    sasm_child_reap(&sasm_children[i]))
+			sasm_tell(keeper, &sasm_children[i], SASM_UNTOLD_EXITED);
+	}
+	sasm_reap_orphans();
+}
+
+static void handle(struct sasm_keeper *keeper, uint64_t data)
+{
+	const enum sasm_source source = (enum sasm_source)(data >> 32);
+	struct sasm_child *child = &sasm_children[(uint32_t)data % SASM_CHILDREN_MAX];
+
+	switch (source) {
+	case SIGNALS:
+		read_signals(keeper);
+		break;
+	case LISTENER:
+		sasm_accept_peer(keeper);
+		break;
+	case CHANNEL:
+		if (keeper->channel_fd >= 0)
+			sasm_read_orders(keeper);
+		break;
+	case PIDFD:
+		if (child->used && sasm_child_reap(child))
+			sasm_tell(keeper, child, SASM_UNTOLD_EXITED);
+		if (child->used && child->exited)
+			sasm_unwatch(keeper, child->pidfd); /* readable for ever now */
+		break;
+	case STATUS:
+		if (child->used && sasm_child_read_status(child))
+			sasm_tell(keeper, child, SASM_UNTOLD_EXECED);
+		break;
+	case OUTPUT_OUT:
+		if (child->used && child->stdout_fd >= 0)
+			sasm_child_drop_output(child, &child->stdout_fd);
+		break;
+	case OUTPUT_ERR:
+		if (child->used && child->stderr_fd >= 0)
+			sasm_child_drop_output(child, &child->stderr_fd);
+		break;
+	}
+}
+
+static void run(struct sasm_keeper *keeper)
+{
+	struct epoll_event events[128];
+
+	for (;;) {
+		int timeout = sasm_daemon_timeout_ms(&keeper->daemon, now_ms());
+		int count;
+
+		if (timeout == 0) {
+			sasm_daemon_start(&keeper->daemon, now_ms());
+			continue;
+		}
+		if (keeper->is_channel_full && (timeout < 0 || timeout > 5))
+			timeout = 5; /* a slow asmd: try again soon, it is not epoll's business */
+		count = epoll_wait(keeper->epoll_fd, events, 128, timeout);
+		for (int i = 0; i < count; i++)
+			handle(keeper, events[i].data.u64);
+		if (keeper->untold && keeper->channel_fd >= 0)
+			sasm_tell_news(keeper);
+		if (sasm_child_living() == 0 && keeper->daemon.pid == 0 && keeper->channel_fd < 0 &&
+		    (keeper->quits || (keeper->daemon.argv && !keeper->daemon.wanted)))
+			exit(0);
+	}
+}
+
+static void protect_self(void)
+{
+	const struct rlimit files = { 65536, 65536 };
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	/* Best effort, each: a container may refuse; doctor shows what we got. */
+	if (fd >= 0) {
+		(void)!write(fd, "-1000", 5);
+		close(fd);
+	}
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+	(void)mlockall(MCL_CURRENT);
+}
+
+/*
+ * The low descriptors are a child's (spawn.c): move a listening socket that systemd put there out
+ * of the way, fill the gaps, and only then open what is ours.
+ */
+static void open_files(struct sasm_keeper *keeper, const char *listen_path, const char *exec_path)
+{
+	int r;
+
+	if (!listen_path) {
+		keeper->listen_fd = fcntl(3, F_DUPFD_CLOEXEC, 64);
+		if (keeper->listen_fd < 0)
+			die("take descriptor 3 as the listening socket", errno);
+		fcntl(keeper->listen_fd, F_SETFL, O_NONBLOCK);
+	}
+	r = sasm_spawn_reserve_descriptors();
+	if (r < 0)
+		die("reserve descriptors", -r);
+	if (listen_path) {
+		keeper->listen_fd = sasm_channel_listen(listen_path);
+		if (keeper->listen_fd < 0)
+			die("listen", -keeper->listen_fd);
+	}
+	keeper->exec_fd = open(exec_path, O_PATH | O_CLOEXEC);
+	if (keeper->exec_fd < 0)
+		die("open asm-exec", errno);
+}
+
+static void parse(struct sasm_keeper *keeper, int argc, char **argv)
+{
+	const char *listen_path = NULL, *exec_path = NULL;
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--listen") && i + 1 < argc) {
+			listen_path = argv[++i];
+		} else if (!strcmp(argv[i], "--exec") && i + 1 < argc) {
+			exec_path = argv[++i];
+		} else if (!strcmp(argv[i], "--asmd") && i + 1 < argc) {
+			keeper->daemon.argv = argv + i + 1;
+			keeper->daemon.wanted = true;
+			break;
+		} else {
+			fprintf(stderr, "asm-keeper: unknown argument '%s'; see asm-keeper(8)\n",
+				argv[i]);
+			exit(2);
+		}
+	}
+	if (!exec_path) {
+		fputs("asm-keeper: --exec is missing; see asm-keeper(8)\n", stderr);
+		exit(2);
+	}
+	open_files(keeper, listen_path, exec_path);
+}
+
+int main(int argc, char **argv)
+{
+	struct sasm_keeper keeper = { .channel_fd = -1, .daemon.pidfd = -1 };
+	sigset_t signals;
+
+	parse(&keeper, argc, argv);
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
+		die("become a subreaper", errno);
+	protect_self();
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	keeper.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	keeper.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (keeper.signal_fd < 0 || keeper.epoll_fd < 0 ||
+	    sasm_watch(&keeper, keeper.signal_fd, SIGNALS, 0, EPOLLIN) ||
+	    sasm_watch(&keeper, keeper.listen_fd, LISTENER, 0, EPOLLIN))
+		die("set up the event loop", errno);
+	if (keeper.daemon.argv)
+		sasm_daemon_start(&keeper.daemon, now_ms());
+	run(&keeper);
+}
