@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from supervisord_asm.paths import Paths
 
@@ -19,8 +20,10 @@ def test_the_defaults_are_the_published_paths() -> None:
 
 
 def test_every_folder_moves_with_one_value_and_nothing_stays_behind() -> None:
-    folders = [field.name for field in dataclasses.fields(Paths)]
-    moved = Paths(**{folder: Path("/elsewhere", folder) for folder in folders})
+    elsewhere: dict[str, Any] = {
+        field.name: Path("/elsewhere", field.name) for field in dataclasses.fields(Paths)
+    }
+    moved = Paths(**elsewhere)
     derived = [
         getattr(moved, name)
         for name, attribute in vars(Paths).items()
