@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 JOBS := $(shell nproc)
 SANITIZE ?=
 
-.PHONY: help dev native bpf clean
+.PHONY: help up down purge dev native bpf check test test-long test-vm bench fmt clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -26,6 +26,36 @@ bpf: ## build the BPF objects and their skeletons into build/bpf
 
 $(PYTHON):
 	@install/develop.sh
+
+check: $(PYTHON) ## lint, types, unit tests and the laws; no root, under a minute
+	@$(PYTHON) tests/suites.py check
+
+test: native ## every suite: check, sim, kernel, sanitizers, and the VM with a stock 6.1 (root)
+	@$(PYTHON) tests/suites.py test
+
+test-long: native ## the same, with the slow tests and many more generated cases (root)
+	@$(PYTHON) tests/suites.py long
+
+test-vm: native ## boot a stock 6.1 and run the kernel suite in it (root)
+	@$(PYTHON) tests/suites.py vm
+
+bench: native ## measure against the peers, side by side (root; wants an idle machine)
+	@$(PYTHON) bench/run.py
+
+fmt: $(PYTHON) ## format Python and C
+	@$(PYTHON) -m ruff format .
+	@$(PYTHON) -m ruff check --fix-only --quiet .
+	@install/packages.sh format
+	@git ls-files '*.c' '*.h' ':!:*vmlinux*' | xargs -r clang-format -i
+
+up: ## install, build, start, wait until ready, show (root)
+	@install/up.sh
+
+down: ## stop all agents and programs, unmount; keeps /etc/asm and /var/lib/asm (root)
+	@install/down.sh
+
+purge: ## down, then remove everything that up made, also configuration and state (root)
+	@install/purge.sh
 
 clean: ## remove what was built in the tree; keeps .venv
 	rm -rf build dist *.egg-info supervisord_asm/libexec supervisord_asm/_native*.so

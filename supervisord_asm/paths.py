@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 CGROUP = PurePosixPath("asm.slice")
-LIBEXEC = Path(__file__).resolve().parent / "libexec"
+# Not resolved: the sanitizer build is this package seen through links, with programs of its own.
+LIBEXEC = Path(__file__).absolute().parent / "libexec"
 
 
 @dataclass(frozen=True, slots=True)
