@@ -195,10 +195,21 @@ static void connect_stdio(void)
 		fail(SASM_EXEC_STAGE_STDIO);
 }
 
+/* clone3 cleared the handlers; what the keeper, or who started it, ignored is still ignored. */
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL); /* EINVAL for SIGKILL and SIGSTOP, which cannot be ignored */
+	sigemptyset(&none);
+	/* A signal that was blocked until now may end us here, and that is then the agent's end. */
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int main(void)
 {
 	struct spec spec = { 0 };
-	sigset_t none;
 	int r = read_spec(&spec);
 
 	if (r < 0) {
@@ -214,9 +225,7 @@ int main(void)
 	if (chdir(spec.working_directory))
 		fail(SASM_EXEC_STAGE_WORKING_DIRECTORY);
 	connect_stdio();
-	/* Last: a signal that was blocked until now may end us, and that is then the agent's end. */
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	reset_signals();
 	execve(spec.program, spec.argv, spec.envp);
 	fail(SASM_EXEC_STAGE_PROGRAM);
 }

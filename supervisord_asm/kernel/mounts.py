@@ -1,0 +1,54 @@
+"""mount(2) and umount2(2), for the two file systems that we need: bpffs and our FUSE tree.
+
+Through libc, because Python has no binding; both calls are idempotent here.
+"""
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+
+MNT_FORCE = 1  # linux/mount.h: aborts a FUSE connection, so that parked readers return
+MNT_DETACH = 2
+MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class MountError(Exception):
+    """Operation, mount point and errno."""
+
+    def __init__(self, operation: str, path: Path, errno_: int) -> None:
+        super().__init__(f"unable to {operation} {path}: {os.strerror(errno_)}")
+        self.operation = operation
+        self.path = path
+        self.errno = errno_
+
+
+def file_system_of(path: Path) -> str | None:
+    """Return the type of what is mounted exactly at `path`, the topmost; None when nothing is."""
+    found = None
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        fields = line.split()
+        if len(fields) > 2 and fields[1] == str(path):
+            found = fields[2]
+    return found
+
+
+def mount_bpffs(path: Path = Path("/sys/fs/bpf")) -> None:
+    """Mount a BPF file system at `path` unless one is there. Raises MountError."""
+    if file_system_of(path) == "bpf":
+        return
+    result = _libc.mount(b"bpf", os.fsencode(path), b"bpf", MS_NOSUID_NODEV_NOEXEC, b"mode=0700")
+    if result:
+        raise MountError("mount bpffs at", path, ctypes.get_errno())
+
+
+def force_unmount(path: Path) -> bool:
+    """Abort and detach what is mounted at `path`. False when nothing was. Raises MountError."""
+    if _libc.umount2(os.fsencode(path), MNT_FORCE | MNT_DETACH) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOENT):
+        return False
+    raise MountError("unmount", path, number)
