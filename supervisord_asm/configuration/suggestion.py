@@ -1,0 +1,60 @@
+"""Did you mean: the known word nearest to an unknown one.
+
+difflib is imported on the first mistake only: a configuration without one never pays for it.
+"""
+
+from collections.abc import Iterable
+
+# A distance that finds "memry" and "capabilites" but does not offer "user" for "uid".
+_CUTOFF = 0.6
+# A longer list of all known words helps nobody on a terminal.
+_LISTED_MAX = 14
+# Words that other supervisors, or the guide's own records, use for what we call differently; no
+# distance would find them. The value is text for the hint.
+_ELSEWHERE = {
+    "args": "command",
+    "argv": "command",
+    "auto_restart": "restart: {kind: on-failure, max: N}",
+    "caps": "capabilities",
+    "cmd": "command",
+    "cpu_quota": "cpu",
+    "cwd": "working_directory",
+    "depends_on": "dependencies",
+    "directory": "working_directory",
+    "env": "environment",
+    "exec": "command",
+    "exec_start": "command",
+    "gid": "group",
+    "max_memory": "memory",
+    "max_ops_per_sec": "max_ops",
+    "max_restarts": "max",
+    "memory_limit": "memory",
+    "memory_max": "memory",
+    "on_failure": "restart",
+    "pids_max": "pids",
+    "syscall_rate": "syscalls",
+    "tasks_max": "pids",
+    "timeout": "grace",
+    "uid": "user",
+    "workdir": "working_directory",
+}
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Say what would be right in the place of an unknown `word`."""
+    candidates = sorted(known)
+    folded = word.replace("-", "_").lower()
+    elsewhere = _ELSEWHERE.get(folded)
+    if elsewhere is not None and elsewhere.partition(":")[0] in candidates:
+        return f"write {elsewhere}"
+    for candidate in candidates:
+        if candidate.replace("-", "_").lower() == folded:
+            return f"write {candidate}"
+    from difflib import get_close_matches  # 3 ms, needed on mistakes only
+
+    near = get_close_matches(word, candidates, n=1, cutoff=_CUTOFF)
+    if near:
+        return f"did you mean {near[0]}?"
+    if len(candidates) > _LISTED_MAX:
+        return "nothing like it belongs here; docs/configuration.md lists what does"
+    return f"one of {', '.join(candidates)}" if candidates else "nothing belongs here"
