@@ -15,7 +15,7 @@ install/packages.sh build run
 wanted=$(cat pyproject.toml install/constraints.txt install/develop.sh | sha256sum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  "$python" install/requirements.py dev >"$venv/requirements.txt"
+  "$python" install/requirements.py run dev >"$venv/requirements.txt"
   "$venv/bin/pip" install -qq --disable-pip-version-check --no-warn-script-location \
     -r "$venv/requirements.txt" -c install/constraints.txt
   # The tree itself, so that `python -m supervisord_asm...` and the tests' subprocesses find it from

@@ -3,9 +3,8 @@
 pyproject.toml is the only place where a version stands; this is how the scripts read it. Standard
 library only: it runs before anything is installed.
 
-    requirements.py            what the running system needs
-    requirements.py dev        that, and the extra `dev`
-    requirements.py --only manual   the extra alone
+    requirements.py run dev     what the running system needs, and the extra `dev`
+    requirements.py build       what setup.py needs, as pip would install it for an isolated build
 """
 
 import sys
@@ -15,22 +14,14 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
-def requirements(project_text: str, extras: list[str], *, is_only: bool = False) -> list[str]:
-    """List what pip is to install. Raises KeyError for an extra that is not there."""
-    project = tomllib.loads(project_text)["project"]
-    wanted: list[str] = [] if is_only else list(project["dependencies"])
-    for extra in extras:
-        wanted += project["optional-dependencies"][extra]
-    return wanted
-
-
-def main(arguments: list[str]) -> int:
-    """Print the requirements that the command line names."""
-    extras = [argument for argument in arguments if argument != "--only"]
-    for line in requirements(PROJECT.read_text(), extras, is_only="--only" in arguments):
-        print(line)
-    return 0
+def requirements(project_text: str, lists: list[str]) -> list[str]:
+    """List what pip is to install. Raises KeyError for a list that is not there."""
+    project = tomllib.loads(project_text)
+    known = dict(project["project"]["optional-dependencies"])
+    known["run"] = project["project"]["dependencies"]
+    known["build"] = project["build-system"]["requires"]
+    return [line for name in lists for line in known[name]]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    print("\n".join(requirements(PROJECT.read_text(), sys.argv[1:])))
