@@ -8,8 +8,9 @@
  * come with the orders. Its own death kills the agents (PDEATHSIG in asm-exec), because an agent
  * without a parent is an agent without an exit status; asmd then starts over.
  *
- * usage: asm-keeper --exec ASM-EXEC [--listen SOCKET] [--asmd PROGRAM [ARGUMENT…]]
- * Without --listen the listening socket is descriptor 3 (LISTEN_FDS, sd_listen_fds(3)).
+ * usage: asm-keeper --exec ASM-EXEC [--listen SOCKET] [--asmd-pid PID] [--asmd PROGRAM [ARGUMENT…]]
+ * --asmd-pid: that asmd runs already (it started this keeper, the last one was lost); start PROGRAM
+ * only when it ends. Without --listen the listening socket is descriptor 3 (LISTEN_FDS, sd_listen_fds(3)).
  */
 #define _GNU_SOURCE
 #include "keeper.h"
@@ -28,6 +29,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,7 +75,7 @@ static void read_signals(struct sasm_keeper *keeper)
 			exit(0);
 		}
 	}
-	if (keeper->daemon.pid) {
+	if (keeper->daemon.pid && !keeper->daemon.is_stranger) {
 		siginfo_t ended = { 0 };
 
 		if (waitid(P_PIDFD, (id_t)keeper->daemon.pidfd, &ended, WEXITED | WNOHANG) == 0 &&
@@ -104,6 +106,11 @@ static void handle(struct sasm_keeper *keeper, uint64_t data)
 	case CHANNEL:
 		if (keeper->channel_fd >= 0)
 			sasm_read_orders(keeper);
+		break;
+	case DAEMON:
+		/* As if killed: the status went to its parent. A wanted shutdown said QUIT before. */
+		keeper->daemon.is_stranger = false;
+		sasm_daemon_ended(&keeper->daemon, CLD_KILLED, 0, now_ms());
 		break;
 	case PIDFD:
 		if (child->used && sasm_child_reap(child))
@@ -202,6 +209,8 @@ static void parse(struct sasm_keeper *keeper, int argc, char **argv)
 			listen_path = argv[++i];
 		} else if (!strcmp(argv[i], "--exec") && i + 1 < argc) {
 			exec_path = argv[++i];
+		} else if (!strcmp(argv[i], "--asmd-pid") && i + 1 < argc) {
+			keeper->daemon.pid = atoi(argv[++i]);
 		} else if (!strcmp(argv[i], "--asmd") && i + 1 < argc) {
 			keeper->daemon.argv = argv + i + 1;
 			keeper->daemon.wanted = true;
@@ -217,6 +226,23 @@ static void parse(struct sasm_keeper *keeper, int argc, char **argv)
 		exit(2);
 	}
 	open_files(keeper, listen_path, exec_path);
+}
+
+/* An asmd that is not our child: its end is seen on a pidfd, its status by nobody. */
+static void follow_daemon(struct sasm_keeper *keeper)
+{
+	int fd = (int)syscall(SYS_pidfd_open, keeper->daemon.pid, 0);
+
+	if (fd < 0) {
+		keeper->daemon.pid = 0;
+		sasm_daemon_start(&keeper->daemon, now_ms());
+		return;
+	}
+	keeper->daemon.pidfd = fd;
+	keeper->daemon.is_stranger = true;
+	keeper->daemon.started_ms = now_ms();
+	if (sasm_watch(keeper, fd, DAEMON, 0, EPOLLIN))
+		die("watch asmd", errno);
 }
 
 int main(int argc, char **argv)
@@ -240,7 +266,9 @@ int main(int argc, char **argv)
 	    sasm_watch(&keeper, keeper.signal_fd, SIGNALS, 0, EPOLLIN) ||
 	    sasm_watch(&keeper, keeper.listen_fd, LISTENER, 0, EPOLLIN))
 		die("set up the event loop", errno);
-	if (keeper.daemon.argv)
+	if (keeper.daemon.pid)
+		follow_daemon(&keeper);
+	else if (keeper.daemon.argv)
 		sasm_daemon_start(&keeper.daemon, now_ms());
 	run(&keeper);
 }

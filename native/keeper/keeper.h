@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* What an epoll entry is about: the kind in the upper half, the child's index in the lower. */
-enum sasm_source { SIGNALS, LISTENER, CHANNEL, PIDFD, STATUS, OUTPUT_OUT, OUTPUT_ERR };
+enum sasm_source { SIGNALS, DAEMON, LISTENER, CHANNEL, PIDFD, STATUS, OUTPUT_OUT, OUTPUT_ERR };
 
 struct sasm_keeper {
 	int epoll_fd;

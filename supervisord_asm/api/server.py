@@ -1,0 +1,260 @@
+"""The server's side of one socket: connections, caps and order. Knows no call by number.
+
+Each connection is a stream of frames (wire.py). Requests of one connection are answered in their
+order, one at a time; a connection that asks faster than it reads stops being read. What a slow,
+broken or hostile client can hold is bounded: one frame of input, one reply of output, its share of
+connections, its rate of requests, and the time in the middle of a frame.
+
+The handler is given who asks (by the kernel's word, at the moment of the connection) and the frame,
+and returns the reply frame, now or later.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+
+from supervisord_asm.api.wire import Decoder, Frame, WireError, encode_frame
+
+Peer = Hashable
+Handler = Callable[[Peer, Frame], Awaitable[Frame] | Frame]
+Identify = Callable[[socket.socket], Peer | None]
+
+# Requests that may wait on one connection before we stop reading it.
+QUEUE_FRAMES_MAX = 16
+# A peer that does not take its replies is cut off when this much waits for it: two full replies.
+OUTPUT_BYTES_MAX = 2 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Bounds of one socket. Rates are per peer share (`share_of`), not per connection."""
+
+    connections_total: int
+    connections_per_share: int
+    requests_per_sec: int
+    requests_burst: int
+    partial_frame_timeout_s: float
+
+
+class TokenBucket:
+    """A continuous refill, in whole nanoseconds; no remainder is lost."""
+
+    __slots__ = ("_burst", "_level_ns", "_period_ns", "_updated_ns")
+
+    def __init__(self, per_sec: int, burst: int, now_ns: int) -> None:
+        self._period_ns = 1_000_000_000 // per_sec
+        self._burst = burst * self._period_ns
+        self._level_ns = self._burst
+        self._updated_ns = now_ns
+
+    def take(self, now_ns: int) -> bool:
+        """Take one token; False when there is none."""
+        self._level_ns = min(self._burst, self._level_ns + now_ns - self._updated_ns)
+        self._updated_ns = now_ns
+        if self._level_ns < self._period_ns:
+            return False
+        self._level_ns -= self._period_ns
+        return True
+
+    def is_full(self, now_ns: int) -> bool:
+        """Whether forgetting the bucket would give nothing away."""
+        return self._level_ns + now_ns - self._updated_ns >= self._burst
+
+
+class Server:
+    """All connections of one listening socket."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        caps: Caps,
+        identify: Identify,
+        share_of: Callable[[Peer], Hashable],
+        handler: Handler,
+        refused: Callable[[Peer, Frame], Frame],
+    ) -> None:
+        """`refused` makes the reply to a request over the rate (EAGAIN)."""
+        self.loop = loop
+        self.caps = caps
+        self.identify = identify
+        self.share_of = share_of
+        self.handler = handler
+        self.refused = refused
+        self.connections: Counter[Hashable] = Counter()
+        self.counters: Counter[str] = Counter()
+        self._buckets: dict[Hashable, TokenBucket] = {}
+        self._open: set[_Connection] = set()
+        self._server: asyncio.AbstractServer | None = None
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve a bound, listening socket, which is ours from now on."""
+        self._server = await self.loop.create_unix_server(lambda: _Connection(self), sock=listener)
+
+    def close(self) -> None:
+        """Stop listening and cut every connection."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._open):
+            connection.abort()
+
+    def admit(self, connection: "_Connection", share: Hashable) -> bool:
+        """Count a connection in; False when its share or the whole is full."""
+        caps = self.caps
+        if (
+            len(self._open) >= caps.connections_total
+            or self.connections[share] >= caps.connections_per_share
+        ):
+            self.counters["connections_refused"] += 1
+            return False
+        self.connections[share] += 1
+        self._open.add(connection)
+        return True
+
+    def leave(self, connection: "_Connection", share: Hashable) -> None:
+        """Count a connection out."""
+        self._open.discard(connection)
+        self.connections[share] -= 1
+        if self.connections[share] <= 0:
+            del self.connections[share]
+            bucket = self._buckets.get(share)
+            if bucket is not None and bucket.is_full(self.now_ns()):
+                del self._buckets[share]
+
+    def may_ask(self, share: Hashable) -> bool:
+        """Whether one more request is within the share's rate."""
+        now = self.now_ns()
+        bucket = self._buckets.get(share)
+        if bucket is None:
+            if len(self._buckets) > 4 * self.caps.connections_total:
+                # Shares that come and go (uids) must not grow a table without bound.
+                self._buckets = {k: b for k, b in self._buckets.items() if not b.is_full(now)}
+            bucket = TokenBucket(self.caps.requests_per_sec, self.caps.requests_burst, now)
+            self._buckets[share] = bucket
+        return bucket.take(now)
+
+    def now_ns(self) -> int:
+        """The loop's clock, in whole nanoseconds."""
+        return int(self.loop.time() * 1e9)
+
+
+class _Connection(asyncio.Protocol):
+    """One client. Frames wait in `_queue`; one task answers them in order while there are any."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._decoder = Decoder()
+        self._queue: deque[Frame] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._partial: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+        self._peer: Peer | None = None
+        self._share: Hashable = None
+        self._is_admitted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        # asyncio may serve a peer's last bytes after it has gone; identity must be asked now.
+        peer_socket = transport.get_extra_info("socket")
+        try:
+            self._peer = self._server.identify(peer_socket)
+        except OSError:
+            self._peer = None
+        if self._peer is not None:
+            self._share = self._server.share_of(self._peer)
+            self._is_admitted = self._server.admit(self, self._share)
+        if not self._is_admitted:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_admitted:
+            return
+        try:
+            self._queue.extend(self._decoder.feed(data))
+        except WireError:
+            self._server.counters["protocol_errors"] += 1
+            self.abort()
+            return
+        self._watch_partial_frame()
+        if len(self._queue) > QUEUE_FRAMES_MAX:
+            self._transport.pause_reading()
+        if self._queue and self._task is None:
+            self._answer_ready()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._partial is not None:
+            self._partial.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        if self._is_admitted:
+            self._is_admitted = False
+            self._server.leave(self, self._share)
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        self._transport.abort()
+
+    def _watch_partial_frame(self) -> None:
+        if self._partial is not None:
+            self._partial.cancel()
+            self._partial = None
+        if self._decoder.pending_bytes:
+            self._partial = self._server.loop.call_later(
+                self._server.caps.partial_frame_timeout_s, self.abort
+            )
+
+    def _answer_ready(self) -> None:
+        """Answer what can be answered at once, without the cost of a task."""
+        while self._queue:
+            frame = self._queue.popleft()
+            reply = self._ask(frame)
+            if isinstance(reply, Frame):
+                if not self._send(frame, reply):
+                    return
+                continue
+            self._task = self._server.loop.create_task(self._answer_later(frame, reply))
+            return
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _ask(self, frame: Frame) -> Awaitable[Frame] | Frame:
+        assert self._peer is not None
+        if not self._server.may_ask(self._share):
+            self._server.counters["requests_refused"] += 1
+            return self._server.refused(self._peer, frame)
+        return self._server.handler(self._peer, frame)
+
+    async def _answer_later(self, frame: Frame, pending: Awaitable[Frame]) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            reply = await pending
+            self._task = None
+            if self._send(frame, reply):
+                self._answer_ready()
+
+    def _send(self, request: Frame, reply: Frame) -> bool:
+        if self._transport.is_closing():
+            return False
+        # The handler needs not know request ids: what it answers is what was asked.
+        self._transport.write(
+            encode_frame(Frame(request.number, request.request_id, reply.payload, reply.result))
+        )
+        if self._transport.get_write_buffer_size() > OUTPUT_BYTES_MAX:
+            self._server.counters["slow_clients_cut"] += 1
+            self.abort()
+            return False
+        return True
+
+
+def refusal(frame: Frame, errno_: int, payload: bytes = b"") -> Frame:
+    """Return the reply that says no by errno."""
+    return Frame(frame.number, frame.request_id, payload, -errno_)
+
+
+def over_rate(peer: Peer, frame: Frame) -> Frame:
+    """Return the reply to a request over the rate: try again."""
+    return refusal(frame, errno.EAGAIN)

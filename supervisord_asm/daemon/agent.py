@@ -1,0 +1,81 @@
+"""One agent as the daemon holds it: its spec, its life, and the kernel objects of the present run.
+
+Data only. `fleet.py` finds and moves agents, `births.py` fills in the kernel objects, and
+`interpret.py` acts on them.
+"""
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+
+from supervisord_asm.core.lifecycle import Lifecycle, State, Timer
+from supervisord_asm.core.snapshot import AgentView
+from supervisord_asm.core.spec import AgentSpec
+from supervisord_asm.kernel.cgroupfs import Cgroup
+from supervisord_asm.kernel.exec_spec import ExecSpecFile
+
+
+@dataclass(slots=True)
+class Totals:
+    """Figures of the agent's earlier cgroups, to which the present one's row is added."""
+
+    cpu_time_us: int = 0
+    syscall_count: int = 0
+    peak_memory_bytes: int = 0
+    fork_count: int = 0
+    exec_count: int = 0
+    process_exit_count: int = 0
+
+
+@dataclass(slots=True)
+class Waiter:
+    """Somebody who waits for the agent to reach one of these states, or for a run to end."""
+
+    states: frozenset[State]
+    future: asyncio.Future[None]
+
+
+@dataclass(slots=True, eq=False)
+class Agent:
+    """Everything about one agent. Identity is the object: ids are unique in the fleet."""
+
+    agent_id: int
+    spec: AgentSpec
+    life: Lifecycle
+    uid: int
+    gid: int
+    is_transient: bool = False  # made by `asmctl run`, not by a file
+    is_leaving: bool = False  # taken from the configuration; forgotten once stopped
+    groups: tuple[int, ...] = ()
+    user_name: str = ""
+    slot: int | None = None
+    cgroup: Cgroup | None = None
+    pidfd: int | None = None
+    exec_spec: ExecSpecFile | None = None
+    timers: dict[Timer, asyncio.TimerHandle] = field(default_factory=dict)
+    waiters: list[Waiter] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
+    drained_run: int = 0  # the last run whose log pipes reached their end
+    ended_us: int | None = None
+    view: AgentView | None = None  # cached until something changes
+
+    @property
+    def name(self) -> str:
+        """The agent's unique name."""
+        return self.spec.name
+
+    def close_pidfd(self) -> None:
+        """Let go of the main process; it has been reaped."""
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+    def wake_waiters(self) -> None:
+        """Answer everybody whose state has come."""
+        still: list[Waiter] = []
+        for waiter in self.waiters:
+            if self.life.state not in waiter.states:
+                still.append(waiter)
+            elif not waiter.future.done():
+                waiter.future.set_result(None)
+        self.waiters = still

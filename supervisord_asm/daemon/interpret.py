@@ -1,0 +1,154 @@
+"""Carries out effects: one short method for each. Decides nothing.
+
+Order matters twice. Records come before the spawn that they announce (the recorder holds the spawn
+back until they are durable), and a kill never waits for anything.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from typing import assert_never
+
+from supervisord_asm.core.lifecycle import (
+    Arm,
+    AwaitEmpty,
+    Disarm,
+    Effect,
+    Emptied,
+    Event,
+    KillTree,
+    Record,
+    Spawn,
+    SpawnRefused,
+    State,
+    Terminate,
+    Timer,
+    TimerFired,
+)
+from supervisord_asm.daemon.agent import Agent
+from supervisord_asm.daemon.births import BirthError, Births
+from supervisord_asm.daemon.emptiness import EmptinessWatch
+from supervisord_asm.daemon.recorder import Recorder
+from supervisord_asm.kernel.cgroupfs import CgroupError
+from supervisord_asm.kernel.keeper_channel import KeeperChannel, KeeperError
+
+ECANCELED = 125
+ENOTCONN = 107
+# How long a killed tree may take to empty before we suspect a reader parked in our own FUSE mount
+# (CONTRACT, "Freezing, doors and effects").
+EMPTY_SUSPECT_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Interpreter:
+    """Turns effects into calls on the adapters, and their answers into further events."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        recorder: Recorder,
+        births: Births,
+        emptiness: EmptinessWatch,
+        on_stuck: Callable[[Agent], None],
+    ) -> None:
+        self._loop = loop
+        self._recorder = recorder
+        self._births = births
+        self._emptiness = emptiness
+        self._on_stuck = on_stuck
+        self.keeper: KeeperChannel | None = None
+        # Set by the fleet, which constructs itself around us.
+        self.dispatch: Callable[[Agent, Event], str]
+        self.on_keeper_error: Callable[[KeeperError], None]
+
+    def carry_out(self, agent: Agent, effects: tuple[Effect, ...]) -> None:
+        """Do them in order."""
+        for effect in effects:
+            match effect:
+                case Record():
+                    self._recorder.record(effect.type, agent.agent_id, effect.data)
+                case Spawn():
+                    self._spawn_when_durable(agent, effect.run)
+                case Terminate():
+                    self._terminate(agent)
+                case KillTree():
+                    self.kill_tree(agent)
+                case AwaitEmpty():
+                    self._await_empty(agent)
+                case Arm():
+                    self._arm(agent, effect.timer, effect.delay_usec)
+                case Disarm():
+                    self._disarm(agent, effect.timer)
+                case _:
+                    assert_never(effect)
+
+    def kill_tree(self, agent: Agent) -> None:
+        """cgroup.kill; nothing to do when the cgroup is gone."""
+        if agent.cgroup is not None:
+            with contextlib.suppress(CgroupError):
+                agent.cgroup.kill()
+
+    def _spawn_when_durable(self, agent: Agent, run: int) -> None:
+        def spawn(error: BaseException | None) -> None:
+            if agent.life.run != run:
+                return
+            if error is not None:
+                self.dispatch(agent, SpawnRefused(28, f"unable to record the start: {error}"))
+            elif agent.life.state is not State.STARTING:
+                self.dispatch(agent, SpawnRefused(ECANCELED, "stopped before it began"))
+            else:
+                self._spawn(agent, run)
+
+        self._recorder.after_durable(spawn)
+
+    def _spawn(self, agent: Agent, run: int) -> None:
+        if self.keeper is None:
+            self.dispatch(agent, SpawnRefused(ENOTCONN, "no keeper is there"))
+            return
+        try:
+            self._births.order(agent, run, self.keeper)
+        except BirthError as error:
+            logger.error("unable to start agent %d: %s", agent.agent_id, error.text)
+            self.dispatch(agent, SpawnRefused(error.errno, error.text))
+        except KeeperError as error:
+            self.on_keeper_error(error)
+
+    def _terminate(self, agent: Agent) -> None:
+        if agent.pidfd is None:
+            return  # being born: the table says Terminate again when it is
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(agent.pidfd, agent.spec.stop.signal)
+
+    def _await_empty(self, agent: Agent) -> None:
+        cgroup = agent.cgroup
+        if cgroup is None or not cgroup.is_populated():
+            self.dispatch(agent, Emptied())
+            return
+        run = agent.life.run
+        self.kill_tree(agent)
+        suspect = self._loop.call_later(EMPTY_SUSPECT_S, self._on_stuck, agent)
+
+        def emptied() -> None:
+            suspect.cancel()
+            if agent.life.run == run:
+                self.dispatch(agent, Emptied())
+
+        self._emptiness.watch(cgroup, emptied)
+
+    def _arm(self, agent: Agent, timer: Timer, delay_usec: int) -> None:
+        self._disarm(agent, timer)
+
+        def fired() -> None:
+            agent.timers.pop(timer, None)
+            self.dispatch(agent, TimerFired(timer))
+
+        agent.timers[timer] = self._loop.call_later(delay_usec / 1e6, fired)
+
+    def _disarm(self, agent: Agent, timer: Timer) -> None:
+        handle = agent.timers.pop(timer, None)
+        if handle is not None:
+            handle.cancel()

@@ -1,0 +1,247 @@
+"""The keeper, as the daemon lives with it: connecting, greeting, its news, and its loss.
+
+News become events of the agents that they are about; news of an earlier run change nothing but are
+acknowledged. An exit is acknowledged only when its record is durable, so that no status is ever
+lost between two processes. Losing the keeper means losing every agent's parent: all are killed at
+once and the fleet starts over, uncharged (../shared/spec/CONTRACT.md, "Programs").
+"""
+
+import asyncio
+import logging
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from supervisord_asm.core.events import EventType
+from supervisord_asm.core.lifecycle import (
+    LIVING,
+    ExecDone,
+    ExecFailed,
+    Exited,
+    Spawned,
+    SpawnRefused,
+)
+from supervisord_asm.core.restart import Cause
+from supervisord_asm.daemon.agent import Agent
+from supervisord_asm.daemon.fleet import Fleet
+from supervisord_asm.daemon.interpret import Interpreter
+from supervisord_asm.daemon.recorder import Recorder
+from supervisord_asm.kernel.exec_spec import describe_stage
+from supervisord_asm.kernel.identity import PeerVanished, start_time_ticks
+from supervisord_asm.kernel.keeper_channel import (
+    KeeperChannel,
+    KeeperError,
+    KeeperMessage,
+    Kind,
+)
+from supervisord_asm.paths import Paths
+
+CLD_EXITED = 1  # waitid(2); 2 = killed, 3 = killed and dumped core
+CONNECT_TIMEOUT_S = 5.0
+# Ids of our own helper programs on the keeper's table; agents' ids end at 2^31 - 1.
+SERVICE_ID_FIRST = 1 << 31
+
+logger = logging.getLogger(__name__)
+
+
+class KeeperLink:
+    """Owns the channel. `children` holds what the greeting told, for reconciling."""
+
+    def __init__(
+        self,
+        *,
+        paths: Paths,
+        loop: asyncio.AbstractEventLoop,
+        recorder: Recorder,
+        interpreter: Interpreter,
+    ) -> None:
+        self._paths = paths
+        self._loop = loop
+        self._recorder = recorder
+        self._interpreter = interpreter
+        self._fleet: Fleet
+        self.channel: KeeperChannel | None = None
+        self.is_leaving = False
+        self.on_service: Callable[[KeeperMessage], None]
+        self.on_restored: Callable[[], None]
+        interpreter.on_keeper_error = self._lost
+
+    def attach(self, fleet: Fleet) -> None:
+        """Say whose events the news become. Once, before `listen`."""
+        self._fleet = fleet
+
+    def connect(self) -> list[KeeperMessage]:
+        """Connect, starting a keeper if none listens; return the CHILD records of its greeting.
+
+        Blocks for at most CONNECT_TIMEOUT_S. Raises KeeperError.
+        """
+        try:
+            channel = KeeperChannel(str(self._paths.keeper_socket))
+        except KeeperError:
+            if not _is_systemd_booted():
+                self._start_keeper()
+            channel = self._connect_patiently()
+        channel.send(KeeperMessage(Kind.HELLO))
+        children: list[KeeperMessage] = []
+        deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        while True:
+            # poll, not select: a fleet's descriptors pass select's 1,024.
+            poll = select.poll()
+            poll.register(channel.fileno(), select.POLLIN)
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise KeeperError("be greeted by", str(self._paths.keeper_socket), 110)
+            for message in channel.receive():
+                if message.kind is Kind.CHILD:
+                    children.append(message)
+                elif message.kind is Kind.SYNCED:
+                    self.channel = self._interpreter.keeper = channel
+                    return children
+
+    def listen(self) -> None:
+        """Take news from the loop from now on."""
+        assert self.channel is not None
+        self._loop.add_reader(self.channel.fileno(), self._on_readable)
+
+    def acknowledge(self, agent_id: int, run: int) -> None:
+        """Let the keeper forget an exit once everything recorded so far is durable."""
+
+        def send(error: BaseException | None) -> None:
+            if error is None and self.channel is not None:
+                try:
+                    self.channel.send(KeeperMessage(Kind.ACK, agent_id=agent_id, run=run))
+                except KeeperError as failure:
+                    self._lost(failure)
+
+        self._recorder.after_durable(send)
+
+    def quit(self) -> None:
+        """Tell the keeper to leave when no child is left, and not to start asmd again."""
+        self.is_leaving = True
+        if self.channel is not None:
+            self.channel.send(KeeperMessage(Kind.QUIT))
+
+    def close(self) -> None:
+        """Leave the agents to the keeper."""
+        self.is_leaving = True
+        if self.channel is not None:
+            self._loop.remove_reader(self.channel.fileno())
+            self.channel.close()
+            self.channel = self._interpreter.keeper = None
+
+    def _on_readable(self) -> None:
+        assert self.channel is not None
+        try:
+            for message in self.channel.receive():
+                self.take(message)
+        except KeeperError as error:
+            self._lost(error)
+
+    def take(self, message: KeeperMessage) -> None:
+        """Turn one piece of news into an event."""
+        if message.agent_id >= SERVICE_ID_FIRST:
+            self.on_service(message)
+            return
+        agent = self._fleet.get(message.agent_id)
+        if agent is None or agent.life.run != message.run:
+            for fd in message.fds:
+                os.close(fd)
+            if message.kind is Kind.EXITED:
+                self.acknowledge(message.agent_id, message.run)
+            return
+        match message.kind:
+            case Kind.SPAWNED:
+                self._spawned(agent, message)
+            case Kind.EXECED if message.result == 0:
+                self._fleet.dispatch(agent, ExecDone())
+            case Kind.EXECED:
+                stage = describe_stage(message.stage)
+                logger.error(
+                    "unable to start agent %d: %s: %s",
+                    agent.agent_id, stage, os.strerror(-message.result),
+                )  # fmt: skip
+                self._fleet.dispatch(agent, ExecFailed(stage, -message.result))
+            case Kind.EXITED:
+                self.exited(agent, message)
+
+    def exited(self, agent: Agent, message: KeeperMessage) -> None:
+        """An exit of the agent's present run."""
+        agent.close_pidfd()
+        if message.wait_code == CLD_EXITED:
+            event = Exited(message.wait_status, None)
+        else:
+            event = Exited(None, message.wait_status)
+        self._fleet.dispatch(agent, event)
+        self.acknowledge(agent.agent_id, message.run)
+
+    def _spawned(self, agent: Agent, message: KeeperMessage) -> None:
+        if message.result < 0:
+            text = f"unable to make a process: {os.strerror(-message.result)}"
+            self._fleet.dispatch(agent, SpawnRefused(-message.result, text))
+            return
+        agent.pidfd = message.fds[0]
+        try:
+            ticks = start_time_ticks(message.pid)
+        except PeerVanished:
+            ticks = 0  # it has ended and been reaped already; its exit is the next piece of news
+        self._fleet.dispatch(agent, Spawned(message.pid, ticks))
+
+    def _lost(self, error: KeeperError) -> None:
+        if self.channel is None:
+            return
+        self._loop.remove_reader(self.channel.fileno())
+        self.channel.close()
+        self.channel = self._interpreter.keeper = None
+        if self.is_leaving:
+            return
+        logger.error("asm-keeper is lost (%s): killing every agent and starting over", error)
+        living = [agent for agent in self._fleet if agent.life.state in LIVING]
+        for agent in living:
+            self._interpreter.kill_tree(agent)  # effect first, record after: this narrows
+        self._recorder.record(EventType.KEEPER_LOST, 0, {"agents": len(living)})
+        try:
+            self.connect()
+        except KeeperError as failure:
+            logger.critical("unable to get a new keeper: %s; leaving, to be started anew", failure)
+            os.abort()
+        self.listen()
+        self.on_restored()
+        for agent in living:
+            agent.close_pidfd()
+            if agent.life.exit is None:
+                self._fleet.dispatch(agent, Exited(None, None, Cause.KEEPER_LOST))
+
+    def _start_keeper(self) -> None:
+        libexec = self._paths.libexec
+        # argv of a Python started with -m is not what starts it again: say it in full.
+        again = [sys.executable, "-m", "supervisord_asm.daemon", *sys.argv[1:]]
+        subprocess.Popen(
+            [
+                str(libexec / "asm-keeper"),
+                "--listen", str(self._paths.keeper_socket),
+                "--exec", str(libexec / "asm-exec"),
+                "--asmd-pid", str(os.getpid()),
+                "--asmd", *again,
+            ],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        logger.warning("no keeper was listening at %s: started one", self._paths.keeper_socket)
+
+    def _connect_patiently(self) -> KeeperChannel:
+        deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        while True:
+            try:
+                return KeeperChannel(str(self._paths.keeper_socket))
+            except KeeperError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+
+
+def _is_systemd_booted() -> bool:
+    """Whether systemd is PID 1 (sd_booted(3)): there it restarts the keeper, not we."""
+    return Path("/run/systemd/system").is_dir()

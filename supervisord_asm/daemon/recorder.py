@@ -1,0 +1,79 @@
+"""Records what happens: in memory at once, in the journal in groups.
+
+Everything that one turn of the loop records goes to the journal as one group, so a start of a
+hundred agents costs one fsync. `after_durable` queues acts that must not come before their records
+(widening effects: spawns, acknowledgements). Acts keep the order in which they were queued.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from supervisord_asm.core.events import Event, EventType
+from supervisord_asm.core.history import History, apply
+from supervisord_asm.kernel.clock import boottime_us, realtime_ns
+from supervisord_asm.store.journal import Journal
+
+Act = Callable[[BaseException | None], None]
+
+
+class Recorder:
+    """The one writer of the history, live (`history`) and durable (the journal)."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        loop: asyncio.AbstractEventLoop,
+        on_recorded: Callable[[Event], None],
+    ) -> None:
+        self.history: History = journal.history
+        self._journal = journal
+        self._loop = loop
+        self._on_recorded = on_recorded
+        self._batch: list[Event] = []
+        self._acts: list[Act] = []
+        self._is_flush_planned = False
+
+    def record(self, type_: EventType, agent_id: int, data: Mapping[str, Any]) -> Event:
+        """Append one event: visible now, durable with this turn's group."""
+        event = Event(type_, agent_id, boottime_us(), realtime_ns(), data)
+        apply(self.history, event)
+        self._batch.append(event)
+        self._plan_flush()
+        self._on_recorded(event)
+        return event
+
+    def after_durable(self, act: Act) -> None:
+        """Call `act` in the loop once all that was recorded so far is durable.
+
+        It gets None, or the error that keeps the journal from taking the records.
+        """
+        self._acts.append(act)
+        self._plan_flush()
+
+    def flush(self) -> None:
+        """Hand the present group to the journal now."""
+        self._is_flush_planned = False
+        batch, self._batch = self._batch, []
+        acts, self._acts = self._acts, []
+        if not batch and not acts:
+            return
+
+        def on_durable(error: BaseException | None) -> None:
+            if acts:
+                self._loop.call_soon_threadsafe(_run, acts, error)
+
+        try:
+            self._journal.append(batch, on_durable)
+        except Exception as error:  # the journal's queue is full: the acts must hear of it
+            self._loop.call_soon(_run, acts, error)
+
+    def _plan_flush(self) -> None:
+        if not self._is_flush_planned:
+            self._is_flush_planned = True
+            self._loop.call_soon(self.flush)
+
+
+def _run(acts: list[Act], error: BaseException | None) -> None:
+    for act in acts:
+        act(error)
