@@ -63,7 +63,7 @@ stop() {
   local root
   root=$(cgroup2_root)
   if is_running; then
-    "$prefix/bin/asmctl" shutdown --agents stop --timeout 60s || say "asmd did not stop its agents in order"
+    timeout 60 "$prefix/bin/asmctl" shutdown || say "asmd did not stop its agents in order"
   fi
   if has_systemd && [ -e "$units/asmd.service" ]; then
     systemctl disable --quiet --now asmd.service asm-keeper.service

@@ -22,7 +22,7 @@ elif [ "$before" != "$(cat "$stamp")" ]; then
   say "restarting asmd with the new version; the agents stay"
   install/service.sh restart-asmd
 fi
-"$prefix/bin/asmctl" wait-ready --timeout 30s || die "asmd is not ready: see $logs/asmd.log and $logs/keeper.log"
+"$prefix/bin/asmctl" wait-ready --within 30s || die "asmd is not ready: see $logs/asmd.log and $logs/keeper.log"
 
 asmstatus
 asmlist
