@@ -27,7 +27,7 @@ bpf: ## build the BPF objects and their skeletons into build/bpf
 $(PYTHON):
 	@install/develop.sh
 
-check: $(PYTHON) ## lint, types, unit tests and the laws; no root, under a minute
+check: native ## lint, types, unit tests and the laws; no root, under a minute
 	@$(PYTHON) tests/suites.py check
 
 test: native ## every suite: check, sim, kernel, sanitizers, and the VM with a stock 6.1 (root)

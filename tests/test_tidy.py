@@ -458,6 +458,20 @@ def test_every_command_has_a_man_page_and_an_entry_point_that_exists() -> None:
     report(broken)
 
 
+def test_the_manual_names_every_verb() -> None:
+    verbs = sorted(path.stem.replace("_", "-") for path in under(f"{PACKAGE}/cli/verbs", ".py"))
+    pages = list((ROOT / "docs" / "man").glob("asmctl.*.rst"))
+    assert len(verbs) > 10
+    assert pages
+    manual = pages[0].read_text()
+    named = [verb for verb in verbs if verb != "--init--"]
+    report(
+        f"asmctl {verb} is not in {pages[0].name}"
+        for verb in named
+        if not re.search(rf"(^|[\s`*]){verb}\b", manual)
+    )
+
+
 def test_every_make_target_is_in_the_help() -> None:
     makefile = text(Path("Makefile"))
     phony = re.search(r"^\.PHONY:(.*)$", makefile, re.M)
