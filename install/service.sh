@@ -45,7 +45,7 @@ end_asmd() {
   local pid
   pid=$(cat "$run/asmd.pid" 2>/dev/null) || return 0
   case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in
-    *"$prefix/bin/asmd "*) kill -s "$1" "$pid" 2>/dev/null || true ;;
+    "$prefix/bin/python"*asmd*| "$prefix/bin/python"*supervisord_asm.daemon*) kill -s "$1" "$pid" 2>/dev/null || true ;;
   esac
 }
 

@@ -54,7 +54,9 @@ PROCESS_CALLS = re.compile(
     r"os\.(kill|killpg|fork|forkpty|system|popen|spawn\w*|posix_spawn\w*|exec\w*|wait\w*)"
     r"|subprocess\.\w+|multiprocessing\.\w+|pty\.\w+"
 )
-PROCESS_EXCEPTIONS: dict[str, str] = {}
+PROCESS_EXCEPTIONS = {
+    f"{PACKAGE}/daemon/keeper_link.py": "a lost keeper is started again (CONTRACT, Programs)",
+}
 
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base"}
 
