@@ -1,0 +1,135 @@
+"""asmctl run --wait: this process stands in for the agent.
+
+What the agent writes comes out of this process's stdout and stderr byte for byte, each on its own,
+read from the agent's log file from where this run began. Its exit code is ours, 128 + n if signal
+n ended it. Ctrl-C stops the agent and gives 130, a second one kills it; SIGTERM and SIGHUP stop it
+too (143, 129). A closed stdout stops it as SIGPIPE would have (141).
+
+One thread waits for the answer to WAIT, which asmd gives when the run has ended and its log is
+complete; the main thread follows the log meanwhile and to its end after. An asmd that is restarted
+in between loses nothing: agents live on, the log is drained by the keeper, and WAIT is asked again.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+from supervisord_asm.api.client import ClientError, Refused, Unreachable
+from supervisord_asm.api.numbers import Control
+from supervisord_asm.cli import exit as code
+from supervisord_asm.cli.connection import open_client
+from supervisord_asm.cli.log_records import RecordSplitter, agent_bytes
+from supervisord_asm.cli.options import Parsed
+from supervisord_asm.cli.rotated_log import RotatedLog
+from supervisord_asm.cli.terminal import Terminal
+
+# How often the log is looked at while nothing comes: the delay that output can have.
+POLL_S = 0.02
+# A restart of asmd takes a second; a host under load some more. After that it is not coming back.
+RECONNECT_S = 30.0
+RECONNECT_POLL_S = 0.1
+
+_STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class AttachedRun:
+    """One run, from its start to its end. Use once."""
+
+    def __init__(self, parsed: Parsed, terminal: Terminal, started: Mapping[str, Any]) -> None:
+        """`started` is the answer to RUN."""
+        self._parsed = parsed
+        self._terminal = terminal
+        self._agent_id: int = started["agent_id"]
+        self._run: int = started["run"]
+        self._log_path: str = started["log_path"]
+        self._log_offset_bytes: int = started["log_offset"]
+        self._ended = threading.Event()
+        self._ending: Mapping[str, Any] = {}
+        self._failure: ClientError | None = None
+        self._stop_signals: list[int] = []
+
+    def follow_to_end(self) -> int:
+        """Pass the output on until the run has ended. Returns the exit code."""
+        for number in _STOPPING_SIGNALS:
+            signal.signal(number, self._on_signal)
+        threading.Thread(target=self._await_end, daemon=True).start()
+        try:
+            self._pass_output_on()
+        except BrokenPipeError:
+            self._ask_to_end(Control.STOP)
+            return 128 + signal.SIGPIPE
+        if self._stop_signals:
+            return 128 + self._stop_signals[0]
+        if self._failure is not None:
+            raise self._failure
+        return exit_code(self._ending)
+
+    def _pass_output_on(self) -> None:
+        splitter = RecordSplitter()
+        with RotatedLog(self._log_path, self._log_offset_bytes) as log:
+            while True:
+                # Asked before the read: what was written before the end is then read to the end.
+                is_over = self._ended.is_set()
+                data = log.read()
+                if data:
+                    self._write(splitter, data)
+                elif is_over:
+                    break
+                else:
+                    self._ended.wait(POLL_S)
+            if log.is_gap:
+                self._terminal.complain("output came faster than it could be read: some is missing")
+
+    def _write(self, splitter: RecordSplitter, data: bytes) -> None:
+        for stream, payload in agent_bytes(splitter.feed(data)):
+            if stream == b"stderr":
+                self._terminal.write_error_bytes(payload)
+            else:
+                self._terminal.write_bytes(payload)
+
+    def _await_end(self) -> None:
+        deadline_s = time.monotonic() + RECONNECT_S
+        while True:
+            try:
+                with open_client(self._parsed) as client:
+                    client.set_timeout(None)
+                    deadline_s = time.monotonic() + RECONNECT_S
+                    self._ending = client.control(Control.WAIT, agent=str(self._agent_id),
+                                                  run=self._run)  # fmt: skip
+                break
+            except Unreachable as error:
+                if time.monotonic() >= deadline_s:
+                    self._failure = error
+                    break
+                time.sleep(RECONNECT_POLL_S)
+            except Refused as error:
+                self._failure = error
+                break
+        self._ended.set()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Stop the agent at once, even while the main thread is blocked in a write."""
+        self._stop_signals.append(number)
+        if len(self._stop_signals) > 2:
+            self._ended.set()  # the third time: leave, whatever the agent does
+        else:
+            self._ask_to_end(Control.STOP if len(self._stop_signals) == 1 else Control.KILL)
+
+    def _ask_to_end(self, verb: Control) -> None:
+        try:
+            with open_client(self._parsed) as client:
+                client.control(verb, agents=[str(self._agent_id)], all=False, wait=False)
+        except ClientError as error:
+            self._terminal.complain(f"unable to stop agent {self._agent_id}: {error}")
+
+
+def exit_code(ending: Mapping[str, Any]) -> int:
+    """Return what a shell would give for this end: the code, or 128 + the signal."""
+    if ending.get("code") is not None:
+        return int(ending["code"])
+    if ending.get("signal") is not None:
+        return 128 + int(ending["signal"])
+    return code.NO

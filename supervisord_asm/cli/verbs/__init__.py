@@ -1,0 +1,1 @@
+"""asmctl's verbs, one file each, each with a `COMMAND`. asmctl imports the one that it runs."""

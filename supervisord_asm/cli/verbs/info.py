@@ -1,0 +1,5 @@
+"""asmctl info: what asminfo shows."""
+
+from supervisord_asm.cli.asminfo import COMMAND
+
+__all__ = ["COMMAND"]

@@ -1,0 +1,9 @@
+"""asmctl stop. See agent_action.py, which the five verbs about agents share."""
+
+from supervisord_asm.api.numbers import Control
+from supervisord_asm.cli.agent_action import action_command
+
+COMMAND = action_command(
+    Control.STOP,
+    "Stop agents: SIGTERM, the grace time, then every process of the cgroup is killed.",
+)
