@@ -7,9 +7,11 @@ a new file is checked before its first commit. In a copy without git, all files 
 import ast
 import functools
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "supervisord_asm"
@@ -112,3 +114,23 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
+
+
+def package() -> tuple[Module, ...]:
+    """Return the package's files."""
+    found = modules(PACKAGE)
+    assert len(found) > 10
+    return found
+
+
+def report(broken: Iterable[str]) -> None:
+    """Fail with every place that breaks the rule."""
+    places = sorted(set(broken))
+    if places:
+        pytest.fail(f"{len(places)} places:\n  " + "\n  ".join(places), pytrace=False)
+
+
+def unused(table: str, exceptions: Iterable[str], used: set[str]) -> list[str]:
+    """Name the entries of a table of exceptions that nothing needs any more."""
+    stale = [name for name in exceptions if name not in used]
+    return [f"{table}: {name} needs no exception any more" for name in stale]

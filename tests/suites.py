@@ -74,7 +74,7 @@ SUITES = {
         ),
         30,
     ),
-    "unit": Suite(((*PYTEST, "tests/unit", "tests/test_tidy.py"),), 15),
+    "unit": Suite(((*PYTEST, "tests/unit", "tests/test_tidy.py", "tests/test_documented.py"),), 15),
     "sim": Suite(((*PYTEST, "-m", "not slow", "tests/sim"),), 60),
     "kernel": Suite(((*PYTEST, "-m", "not slow", *KERNEL),), 180),
     # The same tests over C that was compiled with the sanitizers; those that measure are left out.

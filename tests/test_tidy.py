@@ -8,15 +8,11 @@ shrink. Each test asserts that it looked at something.
 
 import ast
 import re
-import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.sources import (
     PACKAGE,
-    ROOT,
     Module,
     docstrings,
     dotted,
@@ -24,9 +20,12 @@ from tests.sources import (
     functions,
     imports,
     modules,
+    package,
+    report,
     strings,
     text,
     under,
+    unused,
 )
 
 # Who may import whom; an area may always import itself. cli asks the daemon over its socket, so of
@@ -77,23 +76,9 @@ WHOLE = re.compile(r"_(us|ns|ms|usec|ticks|bytes|usd|nusd|micros|credits|tokens|
 FLOAT_EXCEPTIONS: dict[str, str] = {}
 
 
-def report(broken: Iterable[str]) -> None:
-    """Fail with every place that breaks the rule."""
-    places = sorted(set(broken))
-    if places:
-        pytest.fail(f"{len(places)} places:\n  " + "\n  ".join(places), pytrace=False)
-
-
 def python_files() -> list[Module]:
     """Return every Python file of the repository."""
     found = list(modules(""))
-    assert len(found) > 10
-    return found
-
-
-def package() -> tuple[Module, ...]:
-    """Return the package's files."""
-    found = modules(PACKAGE)
     assert len(found) > 10
     return found
 
@@ -157,13 +142,6 @@ def test_nothing_starts_a_process_or_signals_a_pid() -> None:
             else:
                 broken.append(f"{module.at(node)}: {name}")
     report(broken + unused("PROCESS_EXCEPTIONS", PROCESS_EXCEPTIONS, used))
-
-
-def unused(table: str, exceptions: Iterable[str], used: set[str]) -> list[str]:
-    """Name the entries of a table of exceptions that nothing needs any more."""
-    return [
-        f"{table}: {name} needs no exception any more" for name in exceptions if name not in used
-    ]
 
 
 def test_only_cgroupfs_names_what_lies_in_cgroupfs() -> None:
@@ -430,58 +408,3 @@ def test_every_test_can_fail() -> None:
                 if isinstance(node, ast.Assert) and isinstance(node.test, ast.Constant)
             ]
     report(broken)
-
-
-def test_every_dependency_is_pinned_and_has_its_reason() -> None:
-    project = tomllib.loads(text(Path("pyproject.toml")))
-    pins = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
-    pins += project["project"]["optional-dependencies"]["dev"]
-    assert len(pins) > 10
-    broken = [f"{pin} is not pinned" for pin in pins if "==" not in pin]
-    lines = text(Path("pyproject.toml")).splitlines()
-    for pin in project["project"]["dependencies"]:
-        number = next(index for index, line in enumerate(lines) if line.strip() == f'"{pin}",')
-        if not lines[number - 1].lstrip().startswith("#"):
-            broken.append(f"{pin} has no comment that says why")
-    report(broken)
-
-
-def test_every_command_has_a_man_page_and_an_entry_point_that_exists() -> None:
-    scripts = tomllib.loads(text(Path("pyproject.toml")))["project"]["scripts"]
-    assert len(scripts) == 5
-    broken = []
-    for command, target in scripts.items():
-        module, function = target.split(":")
-        path = Path(*module.split(".")).with_suffix(".py")
-        if not (ROOT / path).exists() or f"def {function}(" not in text(path):
-            broken.append(f"{command}: there is no {target}")
-        if not list((ROOT / "docs" / "man").glob(f"{command}.*rst")):
-            broken.append(f"{command}: docs/man has no page")
-    report(broken)
-
-
-def test_the_manual_names_every_verb() -> None:
-    verbs = sorted(path.stem.replace("_", "-") for path in under(f"{PACKAGE}/cli/verbs", ".py"))
-    pages = list((ROOT / "docs" / "man").glob("asmctl.*.rst"))
-    assert len(verbs) > 10
-    assert pages
-    manual = pages[0].read_text()
-    named = [verb for verb in verbs if verb != "--init--"]
-    report(
-        f"asmctl {verb} is not in {pages[0].name}"
-        for verb in named
-        if not re.search(rf"(^|[\s`*]){verb}\b", manual)
-    )
-
-
-def test_every_make_target_is_in_the_help() -> None:
-    makefile = text(Path("Makefile"))
-    phony = re.search(r"^\.PHONY:(.*)$", makefile, re.M)
-    assert phony
-    targets = phony.group(1).split()
-    assert len(targets) > 10
-    report(
-        f"make {target} has no ## text"
-        for target in targets
-        if not re.search(rf"^{target}:[^#\n]*## \S", makefile, re.M)
-    )

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from supervisord_asm.core.daemon_spec import PathsSpec
 from supervisord_asm.paths import Paths
 
 
@@ -35,6 +36,15 @@ def test_every_folder_moves_with_one_value_and_nothing_stays_behind() -> None:
     ]  # fmt: skip
     assert len(derived) > 10
     assert [str(path) for path in derived if not str(path).startswith("/elsewhere/")] == []
+
+
+def test_asm_yaml_has_the_same_folders_with_the_same_defaults() -> None:
+    configured = dataclasses.asdict(PathsSpec())
+    ours = {field.name: str(getattr(Paths(), field.name)) for field in dataclasses.fields(Paths)}
+    assert configured.keys() == ours.keys()
+    assert configured.pop("libexec") is None, "absent: the one beside the package"
+    del ours["libexec"]
+    assert configured == ours
 
 
 def test_cgroups_are_relative_to_the_cgroup2_root() -> None:
