@@ -1,7 +1,9 @@
 """asm.yaml: from nodes to a DaemonSpec."""
 
+from dataclasses import dataclass
+
 from supervisord_asm.configuration.bounds import read_budget, read_limits, read_logs
-from supervisord_asm.configuration.document import Mark, Node
+from supervisord_asm.configuration.document import Mapping, Mark, Node, Scalar, Sequence
 from supervisord_asm.configuration.errors import Refusal
 from supervisord_asm.configuration.gateway import read_gateway, read_prices
 from supervisord_asm.configuration.life import RESTARTS_MAX, read_recovery, read_restart, read_stop
@@ -44,8 +46,19 @@ DAY_USEC = 86_400_000_000
 CAP_MAX = 1_000_000
 
 
-def read_daemon(section: Section) -> DaemonSpec:
+@dataclass(slots=True)
+class LocatedDaemon:
+    """A spec with what the checks against the agents need."""
+
+    spec: DaemonSpec
+    file: str
+    names_folder: bool  # agents_dir was given: a missing folder is a mistake
+    member_marks: dict[tuple[str, str], Mark]  # (group, agent) -> place
+
+
+def read_daemon(section: Section) -> LocatedDaemon:
     """Read the mapping at the top of asm.yaml. Errors are in the section's report."""
+    member_marks: dict[tuple[str, str], Mark] = {}
     default = DaemonSpec()
     uid_base = section.count("uid_base", default.uid_base, UID_BASE_MIN, UID_MAX)
     uid_range = section.count("uid_range", default.uid_range, 1, AGENT_ID_MAX + 1)
@@ -69,7 +82,7 @@ def read_daemon(section: Section) -> DaemonSpec:
         sockets=_sockets(section),
         journal=_journal(section),
         logs=read_logs(section, default.logs),
-        groups=_groups(section),
+        groups=_groups(section, member_marks),
         budget=read_budget(section),
         gateway=read_gateway(section),
         prices=read_prices(section),
@@ -77,7 +90,7 @@ def read_daemon(section: Section) -> DaemonSpec:
         sentinel=read_sentinel(section),
     )
     section.done()
-    return spec
+    return LocatedDaemon(spec, section.report.file, section.has("agents_dir"), member_marks)
 
 
 def _folder(text: str) -> str:
@@ -199,12 +212,31 @@ def _journal(parent: Section) -> JournalSpec:
     return journal
 
 
-def _groups(parent: Section) -> tuple[GroupSpec, ...]:
+def _groups(parent: Section, marks: dict[tuple[str, str], Mark]) -> tuple[GroupSpec, ...]:
     section = parent.section("groups")
     if section is None:
         return ()
-    found = [_group(section, *entry) for entry in section.entries()]
-    return tuple(group for group in found if group is not None)
+    found: list[GroupSpec] = []
+    for name, mark, node in section.entries():
+        group = _group(section, name, mark, node)
+        if group is not None:
+            found.append(group)
+            members = _member_nodes(node)
+            marks.update({(name, member.text): member.mark for member in members})
+    return tuple(found)
+
+
+def _member_nodes(node: Node) -> list[Scalar]:
+    """Find the scalars under `members`, for their places."""
+    if not isinstance(node, Mapping):
+        return []
+    return [
+        item
+        for key, value in node.pairs
+        if isinstance(key, Scalar) and key.text == "members" and isinstance(value, Sequence)
+        for item in value.items
+        if isinstance(item, Scalar)
+    ]
 
 
 def _group(parent: Section, name: str, mark: Mark, node: Node) -> GroupSpec | None:

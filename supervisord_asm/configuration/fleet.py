@@ -5,29 +5,29 @@ allowed (DECISIONS.md, "Lifecycle"). Every fault is noted once, at the later of 
 """
 
 from supervisord_asm.configuration.agent import LocatedAgent
+from supervisord_asm.configuration.daemon import LocatedDaemon
 from supervisord_asm.configuration.document import Mark
 from supervisord_asm.configuration.errors import ConfigurationError
-from supervisord_asm.configuration.suggestion import suggest
-from supervisord_asm.core.daemon_spec import DaemonSpec
+from supervisord_asm.configuration.suggestion import nearest
 from supervisord_asm.core.spec import DependencyKind
 
 
 def check_fleet(
-    agents: list[LocatedAgent], daemon: DaemonSpec, daemon_file: str, complete: bool
+    agents: list[LocatedAgent], daemon: LocatedDaemon, complete: bool
 ) -> list[ConfigurationError]:
     """Judge the agents together. `complete` = every file was read, so absence means absence."""
     errors = _taken_twice(agents)
     if complete:
         errors += _dangling(agents)
-        errors += _members(agents, daemon, daemon_file)
+        errors += _members(agents, daemon)
     errors += _required_cycles(agents)
-    if len(agents) > daemon.agents_max:
-        over = agents[daemon.agents_max]
+    if len(agents) > daemon.spec.agents_max:
+        over = agents[daemon.spec.agents_max]
         errors.append(
             _error(
                 over,
                 over.name_mark,
-                f"{len(agents)} agents; agents_max is {daemon.agents_max}",
+                f"{len(agents)} agents; agents_max is {daemon.spec.agents_max}",
                 "fewer agents, or a larger agents_max in asm.yaml",
             )
         )
@@ -81,41 +81,31 @@ def _dangling(agents: list[LocatedAgent]) -> list[ConfigurationError]:
                         agent,
                         mark,
                         f'"{agent.spec.name}" depends on "{dependency.on}", which does not exist',
-                        _other(dependency.on, names - {agent.spec.name}),
+                        _other(dependency.on, names - {agent.spec.name}, "drop the dependency"),
                     )
                 )
     return errors
 
 
-def _other(name: str, names: set[str]) -> str:
-    hint = suggest(name, names)
-    return hint if hint.startswith("did you mean") else "add that agent, or drop the dependency"
+def _other(name: str, names: set[str], otherwise: str) -> str:
+    return nearest(name, names) or f"add that agent, or {otherwise}"
 
 
-def _members(
-    agents: list[LocatedAgent], daemon: DaemonSpec, daemon_file: str
-) -> list[ConfigurationError]:
+def _members(agents: list[LocatedAgent], daemon: LocatedDaemon) -> list[ConfigurationError]:
     names = {agent.spec.name for agent in agents}
     errors: list[ConfigurationError] = []
     grouped: dict[str, str] = {}
-    for group in daemon.groups:
+    for group in daemon.spec.groups:
         for member in group.members:
+            mark = daemon.member_marks[group.name, member]
+            place = (daemon.file, mark.line, mark.column)
             if member not in names:
-                errors.append(
-                    ConfigurationError(
-                        daemon_file, 0, 0,
-                        f'groups.{group.name} names "{member}", which does not exist',
-                        _other(member, names),
-                    )
-                )  # fmt: skip
+                message = f'groups.{group.name} names "{member}", which does not exist'
+                hint = _other(member, names, "drop the name")
+                errors.append(ConfigurationError(*place, message, hint))
             elif grouped.setdefault(member, group.name) != group.name:
-                errors.append(
-                    ConfigurationError(
-                        daemon_file, 0, 0,
-                        f'"{member}" is in groups.{grouped[member]} and groups.{group.name}',
-                        "put it into one of them",
-                    )
-                )  # fmt: skip
+                message = f'"{member}" is in groups.{grouped[member]} and groups.{group.name}'
+                errors.append(ConfigurationError(*place, message, "put it into one of them"))
     return errors
 
 

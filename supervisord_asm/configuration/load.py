@@ -5,10 +5,11 @@ used. Agents come out sorted by name, so that two daemons that read the same fil
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from supervisord_asm.configuration.agent import LocatedAgent, read_agent, without_passed
-from supervisord_asm.configuration.daemon import read_daemon
+from supervisord_asm.configuration.daemon import LocatedDaemon, read_daemon
 from supervisord_asm.configuration.document import (
     Mapping,
     Node,
@@ -46,21 +47,19 @@ def load_configuration(
     errors: list[ConfigurationError] = []
     digest = hashlib.sha256()
     report = Report(str(asm_yaml))
-    daemon = DaemonSpec()
-    named_folder = agents_dir is not None
+    daemon = _defaults(asm_yaml)
     if asm_yaml != DEFAULT_ASM_YAML or asm_yaml.exists():
         data = read_source(asm_yaml, report, require_root_owner=require_root_owner)
         if data is not None:
             _feed(digest, "asm.yaml", data)
-            daemon, names_folder = _daemon(data, report)
-            named_folder = named_folder or names_folder
+            daemon = _daemon(data, report)
     errors += report.errors
     daemon_is_read = not report.errors
 
-    folder = agents_dir or asm_yaml.parent / daemon.agents_dir
+    folder = agents_dir or asm_yaml.parent / daemon.spec.agents_dir
     agents: list[LocatedAgent] = []
     complete = daemon_is_read
-    if named_folder or folder.exists():
+    if agents_dir is not None or daemon.names_folder or folder.exists():
         report = Report(str(folder))
         sources = list_sources(folder, report, require_root_owner=require_root_owner)
         complete = complete and not report.errors
@@ -70,24 +69,24 @@ def load_configuration(
             data = read_source(path, report, require_root_owner=require_root_owner)
             if data is not None:
                 _feed(digest, path.name, data)
-                found, whole = _agents(data, report, daemon)
+                found, whole = _agents(data, report, daemon.spec)
                 agents += found
             complete = complete and data is not None and whole
             errors += report.errors
-    errors += check_fleet(agents, daemon, str(asm_yaml), complete)
+    errors += check_fleet(agents, daemon, complete)
     if errors:
         raise ConfigurationErrors(errors)
     specs = sorted((without_passed(agent.spec) for agent in agents), key=lambda spec: spec.name)
-    return Configuration(daemon, tuple(specs), digest.hexdigest())
+    return Configuration(daemon.spec, tuple(specs), digest.hexdigest())
 
 
 def parse_daemon_text(text: str, file_name: str) -> DaemonSpec:
     """Read an asm.yaml that is at hand as text."""
     report = Report(file_name)
-    daemon, _ = _daemon(text.encode("utf-8", "surrogatepass"), report)
+    daemon = _daemon(text.encode("utf-8", "surrogatepass"), report)
     if report.errors:
         raise ConfigurationErrors(report.errors)
-    return daemon
+    return daemon.spec
 
 
 def parse_agent_text(
@@ -95,9 +94,11 @@ def parse_agent_text(
 ) -> tuple[AgentSpec, ...]:
     """Read one file of agents that is at hand as text; it has to be complete in itself."""
     report = Report(file_name)
-    daemon = daemon or DaemonSpec()
-    agents, whole = _agents(text.encode("utf-8", "surrogatepass"), report, daemon)
-    errors = report.errors + check_fleet(agents, daemon, file_name, whole)
+    located = _defaults(Path(file_name))
+    # Groups name agents of the whole folder: nothing that one file could be wrong about.
+    located.spec = replace(daemon or located.spec, groups=())
+    agents, whole = _agents(text.encode("utf-8", "surrogatepass"), report, located.spec)
+    errors = report.errors + check_fleet(agents, located, whole)
     if errors:
         raise ConfigurationErrors(errors)
     return tuple(without_passed(agent.spec) for agent in agents)
@@ -117,16 +118,17 @@ def _parse(data: bytes, report: Report) -> tuple[Node | None, bool]:
         return None, False
 
 
-def _daemon(data: bytes, report: Report) -> tuple[DaemonSpec, bool]:
-    """Read asm.yaml; tell also whether it names the agents' folder."""
+def _defaults(file: Path) -> LocatedDaemon:
+    return LocatedDaemon(DaemonSpec(), str(file), False, {})
+
+
+def _daemon(data: bytes, report: Report) -> LocatedDaemon:
     node, _ = _parse(data, report)
-    if node is None:
-        return DaemonSpec(), False
-    if not isinstance(node, Mapping):
+    if isinstance(node, Mapping):
+        return read_daemon(Section(report, node))
+    if node is not None:
         report.add(node.mark, "asm.yaml is no mapping", "`key: value` lines belong here")
-        return DaemonSpec(), False
-    section = Section(report, node)
-    return read_daemon(section), section.has("agents_dir")
+    return _defaults(Path(report.file))
 
 
 def _agents(data: bytes, report: Report, daemon: DaemonSpec) -> tuple[list[LocatedAgent], bool]:

@@ -35,7 +35,8 @@ def spec_for_run(
 ) -> AgentSpec:
     """Build the spec of an agent that is run once: no restart, started by hand.
 
-    A request without a name gets one from its program's, free among `names_taken`. Values that
+    The working directory is kept if it lies in the scope, else the agent starts in its own. A
+    request without a name gets one from its program's, free among `names_taken`. Values that
     are None count as absent. Raises ConfigurationErrors.
     """
     report = Report(RUN_FILE)
@@ -45,6 +46,8 @@ def spec_for_run(
         del given[key]
     if "name" not in given:
         given["name"] = _free_name(given.get("command"), names_taken)
+    if not _is_in_scope(given.get("working_directory"), given.get("scope")):
+        given.pop("working_directory", None)
     # What defaults: say about restarts is for agents that are kept; and nobody starts this one.
     given |= {"restart": "no", "start": "manual"}
     node = _node(given)
@@ -58,6 +61,17 @@ def spec_for_run(
     return without_passed(agent.spec)
 
 
+def _is_in_scope(folder: object, scope: object) -> bool:
+    """Tell whether the caller's folder is one that the agent may work in (CONTRACT, "asmctl run").
+
+    By name only, and to choose a comfortable start: what the agent can open is the kernel's word.
+    """
+    prefixes = [scope] if isinstance(scope, str) else scope if isinstance(scope, list) else []
+    return isinstance(folder, str) and any(
+        f"{folder}/".startswith(f"{str(prefix).rstrip('/')}/") for prefix in prefixes
+    )
+
+
 def _free_name(command: object, names_taken: Collection[str]) -> str:
     program = command[0] if isinstance(command, list) and command else ""
     stem = re.sub("[^a-z0-9_.-]+", "-", str(program).rpartition("/")[2].lower())
@@ -69,15 +83,18 @@ def _free_name(command: object, names_taken: Collection[str]) -> str:
     return name
 
 
-def _node(value: object) -> Node:
-    """Make the node that a file would have given. JSON off the wire is bounded by its frame."""
+def _node(value: object, depth: int = 0) -> Node:
+    """Make the node that a file would have given; what is nested too deep becomes nothing."""
+    if depth > document.DEPTH_MAX:
+        return Scalar("", True, NOWHERE)
     if isinstance(value, Mapping):
-        return document.Mapping(
-            [(Scalar(str(key), False, NOWHERE), _node(item)) for key, item in value.items()],
-            NOWHERE,
-        )
+        pairs: list[tuple[Node, Node]] = [
+            (Scalar(str(key), False, NOWHERE), _node(item, depth + 1))
+            for key, item in value.items()
+        ]
+        return document.Mapping(pairs, NOWHERE)
     if isinstance(value, list | tuple):
-        return Sequence([_node(item) for item in value], NOWHERE)
+        return Sequence([_node(item, depth + 1) for item in value], NOWHERE)
     if isinstance(value, bool):
         return Scalar("true" if value else "false", True, NOWHERE)
     return Scalar("" if value is None else str(value), not isinstance(value, str), NOWHERE)

@@ -30,6 +30,7 @@ _NAME = re.compile(NAME_PATTERN)
 # useradd(8), NAME_REGEX of Debian's adduser; systemd calls it the strict mode.
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_SIGNALS = {member.name: int(member) for member in signal.Signals}
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 
@@ -144,12 +145,12 @@ def credential_name(text: str) -> str:
 
 def signal_number(text: str) -> int:
     """Read SIGTERM, TERM or 15."""
-    names = {member.name: int(member) for member in signal.Signals}
-    if text in names or f"SIG{text}" in names:
-        return names.get(text) or names[f"SIG{text}"]
+    number = _SIGNALS.get(text) or _SIGNALS.get(f"SIG{text}")
+    if number is not None:
+        return number
     if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) <= 64:
         return int(text)
-    raise Refusal(f'unknown signal "{text[:80]}"', suggest(text, names))
+    raise Refusal(f'unknown signal "{text[:80]}"', suggest(text, _SIGNALS))
 
 
 def exit_status(text: str) -> int:

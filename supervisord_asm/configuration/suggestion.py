@@ -9,6 +9,7 @@ from collections.abc import Iterable
 _CUTOFF = 0.6
 # A longer list of all known words helps nobody on a terminal.
 _LISTED_MAX = 14
+_WORD_MAX = 80
 # Words that other supervisors, or the guide's own records, use for what we call differently; no
 # distance would find them. The value is text for the hint.
 _ELSEWHERE = {
@@ -50,11 +51,18 @@ def suggest(word: str, known: Iterable[str]) -> str:
     for candidate in candidates:
         if candidate.replace("-", "_").lower() == folded:
             return f"write {candidate}"
-    from difflib import get_close_matches  # 3 ms, needed on mistakes only
-
-    near = get_close_matches(word, candidates, n=1, cutoff=_CUTOFF)
+    near = nearest(word, candidates)
     if near:
-        return f"did you mean {near[0]}?"
+        return near
     if len(candidates) > _LISTED_MAX:
         return "nothing like it belongs here; docs/configuration.md lists what does"
     return f"one of {', '.join(candidates)}" if candidates else "nothing belongs here"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest of the known words was meant; "" when none is near."""
+    from difflib import get_close_matches  # 3 ms, needed on mistakes only
+
+    # Longer than any word of ours: comparing costs the product of the lengths.
+    near = get_close_matches(word[:_WORD_MAX], sorted(known), n=1, cutoff=_CUTOFF)
+    return f"did you mean {near[0]}?" if near else ""

@@ -114,6 +114,8 @@ class Quantity:
             )
             return UnitError(f"{text} is a bare number", f'write "{number}{guess}"')
         right = self.slips.get(suffix) or self.slips.get(suffix.lower())
+        if right == ".0" and fraction is not None:
+            right = ""  # cores that have their decimal point already
         if right is None:
             return UnitError(
                 f'"{text}" has the unknown unit "{suffix}"',
@@ -219,7 +221,7 @@ SHARE = Quantity(
 )
 
 MONEY = Quantity(
-    noun="amount of money",
+    noun="sum of money",
     counted_in="nano-USD",
     units={"USD": (10**9, 1)},
     example="2.50 USD",
