@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTEST = (sys.executable, "-m", "pytest", "-q")
 SANITIZED = ROOT / "build" / "sanitize"
+# Pytest's own last line, and nothing like "Found 3 errors" of the linters.
+SUMMARY = re.compile(r"^=* ?\d+ \w+(, \d+ \w+)* in [\d.]+s")
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)")
 
 
@@ -100,11 +102,13 @@ GROUPS = {
 
 def counts(line: str) -> dict[str, int]:
     """Read the counts of one line: {} when it counts no tests."""
+    if not SUMMARY.match(line):
+        return {}
     found = {word.rstrip("s"): int(number) for number, word in COUNT.findall(line)}
     sums = {"passed": found.get("passed", 0) + found.get("xfailed", 0)}
     sums["failed"] = sum(found.get(word, 0) for word in ("failed", "error", "xpassed"))
     sums["skipped"] = found.get("skipped", 0)
-    return sums if found else {}
+    return sums
 
 
 def run(command: tuple[str, ...], environment: dict[str, str]) -> dict[str, int]:

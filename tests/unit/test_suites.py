@@ -22,8 +22,11 @@ def test_a_summary_is_read(line: str, expected: tuple[int, int, int]) -> None:
     assert (found["passed"], found["failed"], found["skipped"]) == expected
 
 
-def test_a_line_without_counts_is_none() -> None:
-    assert counts("tests/unit/test_paths.py .... [100%]") == {}
+@pytest.mark.parametrize(
+    "line", ["tests/unit/test_paths.py .... [100%]", "Found 51 errors in 18 files", "=== unit"]
+)
+def test_a_line_of_anything_else_counts_nothing(line: str) -> None:
+    assert counts(line) == {}
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -37,5 +40,5 @@ def test_a_command_that_fails_without_counting_is_one_failure() -> None:
 
 
 def test_a_failure_that_was_counted_is_not_counted_twice() -> None:
-    suite = Suite((python("print('2 failed, 1 passed'); raise SystemExit(1)"),), 10)
+    suite = Suite((python("print('2 failed, 1 passed in 1s'); raise SystemExit(1)"),), 10)
     assert run_suite("sample", suite) == {"passed": 1, "failed": 2, "skipped": 0}
