@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the log drain share: logdrain.c and logdrain_view.c (the
+ * calls), logdrain_life.c, logdrain_table.c, logdrain_loop.c and logdrain_stream.c (the draining thread),
+ * logdrain_spill.c (the stand-in).
+ *
+ * Who may touch what:
+ * - `lock` guards the table, the lists, the counters and the orders. It is
+ *   never held across a read, a write or any other file operation.
+ * - a stream's splitter, an agent's file and the pending list belong to the
+ *   draining thread. Only that thread frees streams and agents.
+ * - `takeover` is held by the stand-in while it reads, and passed through by
+ *   the draining thread after each file operation. Lock order: takeover, lock.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "internal/logfile.h"
+#include "logdrain.h"
+#include "logline.h"
+
+/* A power of two near the number of agents that one host is built for. */
+#define BUCKETS 1024
+
+#define EVENTS_PER_TURN 64
+
+/* Room for what one read expands to when its lines are of usual length;
+ * shorter lines are written in more than one go.
+ */
+#define OUTPUT_BYTES (2 * SASM_LOGDRAIN_READ_BYTES)
+
+struct ended {
+	struct ended *next;
+	struct sasm_logdrain_ended what;
+};
+
+struct stream {
+	struct run *run;
+	int fd; /* -1: at its end */
+	bool has_hole;		/* the stand-in dropped bytes since the last read */
+	bool has_hung_up;	/* the stand-in saw the end */
+	uint64_t read_ns;	/* last read, CLOCK_MONOTONIC */
+	uint64_t pending_ns;	/* first byte of what is pending */
+	struct stream *pending_previous;
+	struct stream *pending_next;
+	bool is_pending;
+	struct sasm_logline line;
+};
+
+struct run {
+	struct agent *agent;
+	struct run *next; /* younger */
+	struct ended *ended; /* made at add, so that an end needs no memory */
+	uint64_t run;
+	bool is_finishing;
+	struct stream streams[2];
+};
+
+struct agent {
+	struct agent *next; /* in its bucket; kept when it leaves the bucket, so
+			     * that a walk which stands here goes on */
+	struct agent *fresh_next, *dying_next;
+	struct run *runs; /* oldest first */
+	uint32_t agent_id;
+	bool is_fresh;	/* on the fresh list */
+	bool is_opened; /* the first open was tried */
+	uint32_t next_files;
+	uint64_t next_max_bytes;
+	struct sasm_logfile file;
+	struct sasm_logdrain_counters counters;
+};
+
+struct sasm_logdrain {
+	pthread_mutex_t lock;
+	pthread_cond_t progress; /* a file was opened, a flush is done */
+	pthread_mutex_t takeover;
+	pthread_t thread, spill_thread;
+	bool is_started;
+	int directory_fd, epoll_fd, wake_fd, finished_fd;
+	int stall_timer_fd;
+	uint32_t group_id;
+
+	struct agent *buckets[BUCKETS];
+	struct agent *fresh, *dying;
+	struct ended *ended_first, *ended_last;
+	uint64_t flushes_wanted, flushes_done;
+	bool stop, has_finishing, has_hung_up;
+
+	uint64_t disk_since_ns; /* atomic; 0: not in a file operation */
+	struct stream *pending_first, *pending_last; /* by last read */
+	char input[SASM_LOGDRAIN_READ_BYTES];
+	char output[OUTPUT_BYTES];
+	char spill_input[SASM_LOGDRAIN_READ_BYTES];
+};
+
+/* logdrain_table.c; find with `lock` held. */
+struct agent *sasm_logdrain_find(const struct sasm_logdrain *drain,
+				 uint32_t agent_id);
+void sasm_logdrain_wake(struct sasm_logdrain *drain);
+uint64_t sasm_logdrain_monotonic_ns(void);
+
+/* Frees an agent that is in no list, its runs and their fds included. */
+void sasm_logdrain_free_agent(struct agent *agent);
+void sasm_logdrain_free_run(struct run *run);
+
+/* Adds what was read to an agent's counters. */
+void sasm_logdrain_count_input(struct sasm_logdrain *drain, struct agent *agent,
+			       const char *input, size_t bytes,
+			       bool is_dropped);
+
+/*
+ * logdrain_output.c, for the draining thread only. Settling applies what the
+ * last add asked for and opens the file if that was never tried; writing
+ * settles first, then appends what is in drain->output.
+ */
+void sasm_logdrain_settle(struct sasm_logdrain *drain, struct agent *agent);
+void sasm_logdrain_write(struct sasm_logdrain *drain, struct agent *agent,
+			 size_t bytes);
+
+/* logdrain_stream.c, for the draining thread only. */
+
+/* One read, written. The bytes read, 0 at the end, -EAGAIN: nothing there. */
+ssize_t sasm_logdrain_read_stream(struct sasm_logdrain *drain,
+				  struct stream *stream, size_t bytes_max);
+
+/* Takes what is in the pipe now, and no more. */
+void sasm_logdrain_read_all(struct sasm_logdrain *drain, struct stream *stream);
+
+/* Writes what is pending, tagged 'P' or 'F'. */
+void sasm_logdrain_cut_stream(struct sasm_logdrain *drain,
+			      struct stream *stream, char tag);
+void sasm_logdrain_close_stream(struct sasm_logdrain *drain,
+				struct stream *stream);
+void sasm_logdrain_close_run(struct sasm_logdrain *drain, struct run *run);
+
+/* Reports and frees a run if both its streams are closed. */
+void sasm_logdrain_end_run(struct sasm_logdrain *drain, struct run *run);
+
+/* logdrain_table.c, with `lock` held. */
+void sasm_logdrain_unlink_agent(struct sasm_logdrain *drain,
+				struct agent *agent);
+int sasm_logdrain_find_or_add(struct sasm_logdrain *drain, uint32_t agent_id,
+			      const char *name, struct agent **ret_agent);
+int sasm_logdrain_watch_run(struct sasm_logdrain *drain, struct run *run);
+
+/* Owned by nobody yet; NULL: no memory, and the fds are untouched. */
+struct run *sasm_logdrain_new_run(uint32_t agent_id, uint64_t run_number,
+				  int stdout_fd, int stderr_fd);
+
+/* logdrain_life.c */
+void sasm_logdrain_close_fd(int fd);
+struct timespec sasm_logdrain_after_ms(clockid_t clock, uint32_t milliseconds);
+
+/* The two threads. */
+void *sasm_logdrain_loop(void *drain);
+void *sasm_logdrain_spill_loop(void *drain);
