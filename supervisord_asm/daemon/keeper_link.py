@@ -57,22 +57,23 @@ class KeeperLink:
         paths: Paths,
         loop: asyncio.AbstractEventLoop,
         recorder: Recorder,
-        interpreter: Interpreter,
     ) -> None:
         self._paths = paths
         self._loop = loop
         self._recorder = recorder
-        self._interpreter = interpreter
+        self._interpreter: Interpreter
         self._fleet: Fleet
         self.channel: KeeperChannel | None = None
         self.is_leaving = False
         self.on_service: Callable[[KeeperMessage], None]
         self.on_restored: Callable[[], None]
-        interpreter.on_keeper_error = self._lost
 
-    def attach(self, fleet: Fleet) -> None:
-        """Say whose events the news become. Once, before `listen`."""
+    def attach(self, fleet: Fleet, interpreter: Interpreter) -> None:
+        """Say whose events the news become, and who gives the orders. Once, after `connect`."""
         self._fleet = fleet
+        self._interpreter = interpreter
+        interpreter.keeper = self.channel
+        interpreter.on_keeper_error = self._lost
 
     def connect(self) -> list[KeeperMessage]:
         """Connect, starting a keeper if none listens; return the CHILD records of its greeting.
@@ -98,7 +99,7 @@ class KeeperLink:
                 if message.kind is Kind.CHILD:
                     children.append(message)
                 elif message.kind is Kind.SYNCED:
-                    self.channel = self._interpreter.keeper = channel
+                    self.channel = channel
                     return children
 
     def listen(self) -> None:
@@ -130,7 +131,7 @@ class KeeperLink:
         if self.channel is not None:
             self._loop.remove_reader(self.channel.fileno())
             self.channel.close()
-            self.channel = self._interpreter.keeper = None
+            self.channel = None
 
     def _on_readable(self) -> None:
         assert self.channel is not None
@@ -207,6 +208,7 @@ class KeeperLink:
         except KeeperError as failure:
             logger.critical("unable to get a new keeper: %s; leaving, to be started anew", failure)
             os.abort()
+        self._interpreter.keeper = self.channel
         self.listen()
         self.on_restored()
         for agent in living:
@@ -220,6 +222,8 @@ class KeeperLink:
         again = [sys.executable, "-m", "supervisord_asm.daemon", *sys.argv[1:]]
         subprocess.Popen(
             [
+                # Into its own cgroup from the first moment, or a kill of asmd's would take it along.
+                str(libexec / "asm-enter"), "--cgroup", str(self._paths.cgroup),
                 str(libexec / "asm-keeper"),
                 "--listen", str(self._paths.keeper_socket),
                 "--exec", str(libexec / "asm-exec"),

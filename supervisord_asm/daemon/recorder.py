@@ -24,23 +24,24 @@ class Recorder:
         self,
         journal: Journal,
         loop: asyncio.AbstractEventLoop,
-        on_recorded: Callable[[Event], None],
+        boot_id: str,
     ) -> None:
         self.history: History = journal.history
         self._journal = journal
         self._loop = loop
-        self._on_recorded = on_recorded
+        self._boot_id = boot_id
+        self.on_recorded: Callable[[Event], None] = lambda event: None
         self._batch: list[Event] = []
         self._acts: list[Act] = []
         self._is_flush_planned = False
 
     def record(self, type_: EventType, agent_id: int, data: Mapping[str, Any]) -> Event:
         """Append one event: visible now, durable with this turn's group."""
-        event = Event(type_, agent_id, boottime_us(), realtime_ns(), data)
+        event = Event(type_, agent_id, boottime_us(), realtime_ns(), data, self._boot_id)
         apply(self.history, event)
         self._batch.append(event)
         self._plan_flush()
-        self._on_recorded(event)
+        self.on_recorded(event)
         return event
 
     def after_durable(self, act: Act) -> None:

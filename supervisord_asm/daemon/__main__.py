@@ -1,0 +1,107 @@
+"""asmd: reads its configuration, starts the daemon, runs the loop.
+
+Exit status: 0 after a shutdown that was asked for; 78 (EX_CONFIG) for a bad configuration or a
+second daemon, which starting again would not cure; 1 for everything else, after which the keeper or
+systemd starts it again.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+from pathlib import Path
+
+from supervisord_asm import __version__
+from supervisord_asm.configuration import ConfigurationErrors, load_configuration
+from supervisord_asm.daemon.lock import AlreadyRunning
+from supervisord_asm.daemon.wiring import Daemon
+from supervisord_asm.kernel.cgroupfs import NoCgroup2
+from supervisord_asm.kernel.keeper_channel import KeeperError
+from supervisord_asm.store.errors import JournalError
+
+EXIT_CONFIG = 78  # sysexits.h; asm-keeper knows it
+LOG_BYTES, LOG_FILES = 10 << 20, 1
+logger = logging.getLogger("asmd")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run asmd until it is told to leave. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="asmd", description="the agent supervision daemon")
+    parser.add_argument("--config", default="/etc/asm/asm.yaml", help="asm.yaml to read")
+    parser.add_argument("--version", action="version", version=f"asmd {__version__}")
+    options = parser.parse_args(arguments)
+    asm_yaml = Path(options.config)
+    if os.geteuid() != 0:
+        print("asmd: must run as root: it makes cgroups and loads BPF programs", file=sys.stderr)
+        return EXIT_CONFIG
+    try:
+        configuration = load_configuration(asm_yaml)
+    except ConfigurationErrors as error:
+        for item in error.errors:
+            print(item, file=sys.stderr)
+        print(f"asmd: not started: {len(error.errors)} error(s)", file=sys.stderr)
+        return EXIT_CONFIG
+    protect_self()
+    daemon = Daemon(configuration, asm_yaml)
+    set_up_logging(daemon.paths.daemon_log)
+    try:
+        return asyncio.run(run(daemon))
+    except AlreadyRunning as error:
+        return fail(str(error), EXIT_CONFIG)
+    except (NoCgroup2, JournalError, KeeperError, OSError) as error:
+        return fail(f"unable to start: {error}", 1)
+    finally:
+        daemon.close()
+
+
+def fail(text: str, status: int) -> int:
+    """Say why we leave, where people look first."""
+    logger.critical("%s", text)
+    print(f"asmd: {text}", file=sys.stderr)
+    return status
+
+
+async def run(daemon: Daemon) -> int:
+    """Start, then serve until the end."""
+    await daemon.start()
+    loop = asyncio.get_running_loop()
+    # SIGTERM is systemd's and an operator's way to restart us: agents go on without us.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.shut_down, "keep")
+    # What lives now lives long: keep the collector from walking it again and again.
+    gc.collect()
+    gc.freeze()
+    return await daemon.done
+
+
+def protect_self() -> None:
+    """Agents go before us when memory is short (CONTRACT, Programs: -900)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("-900")
+
+
+def set_up_logging(path: Path) -> None:
+    """Log to the journal's stderr under systemd, to a capped file elsewhere."""
+    handler: logging.Handler
+    if os.environ.get("JOURNAL_STREAM"):
+        handler = logging.StreamHandler(sys.stderr)
+        form = "%(levelname)s %(name)s: %(message)s"
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=LOG_BYTES, backupCount=LOG_FILES
+        )
+        form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(logging.Formatter(form))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Where our cgroups stand: one for agents, one for each program of ours.
+
+Without systemd: <cgroup2>/<paths.cgroup>/{agents,system/…}. With systemd the keeper's unit is the
+delegated subtree (Delegate=yes): agents and the keeper live below it, asmd stays in its own unit.
+systemd's rules: Delegate docs, "CGROUP_DELEGATION.md": never create below a slice, keep processes
+in leaves, one writer for each cgroup.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from supervisord_asm.kernel.cgroupfs import (
+    Cgroup,
+    CgroupError,
+    find_cgroup2_root,
+    own_cgroup_path,
+)
+
+KEEPER_UNIT = "asm-keeper.service"
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupLayout:
+    """Open cgroups. `agents_path` is how /proc/PID/cgroup spells the agents' parent."""
+
+    root: Path
+    agents: Cgroup
+    procfs: Cgroup
+    agents_path: PurePosixPath
+    controllers: frozenset[str]
+    is_delegated: bool
+
+    def remove(self) -> None:
+        """Remove what is ours and empty; what still holds a process stays."""
+        for cgroup in (self.procfs, self.agents):
+            try:
+                cgroup.remove_tree()
+            except CgroupError:
+                continue
+
+
+def open_layout(slice_path: str, keeper_pid: int) -> CgroupLayout:
+    """Make and open our cgroups, and move the keeper and ourselves where we belong.
+
+    Raises NoCgroup2, CgroupError.
+    """
+    root = find_cgroup2_root()
+    keeper_at = own_cgroup_path(root, str(keeper_pid))
+    unit = next((p for p in (keeper_at, keeper_at.parent) if p.name == KEEPER_UNIT), None)
+    if unit is not None:
+        base = system = unit
+    else:
+        base = root / slice_path
+        system = base / "system"
+        _make_parents(base)
+        Cgroup.make(system).close()
+        _move(system / "asmd", "self")
+    _move(system / "keeper", str(keeper_pid))
+    procfs = Cgroup.make(system / "procfs")
+    parent = Cgroup(base)
+    controllers = parent.enable_controllers()
+    parent.close()
+    agents = Cgroup.make(base / "agents")
+    if controllers:
+        agents.enable_controllers()
+    below = PurePosixPath("/") / agents.path.relative_to(root)
+    return CgroupLayout(root, agents, procfs, below, controllers, unit is not None)
+
+
+def _make_parents(base: Path) -> None:
+    missing = []
+    path = base
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for path in reversed(missing):
+        Cgroup.make(path).close()
+
+
+def _move(path: Path, pid: str) -> None:
+    cgroup = Cgroup.make(path)
+    try:
+        # "0" is the writer itself (cgroups(7)).
+        cgroup.move_here(0 if pid == "self" else int(pid))
+    finally:
+        cgroup.close()

@@ -1,0 +1,163 @@
+"""Renders what is shown, once for everybody, and pushes it to asm-procfs.
+
+`Texts` caches each agent's pieces by its view: a piece is rendered again only when the view was
+built again. `Publisher` queues what changed, and a tick every second as proof of life; a new
+connection gets everything between BEGIN_SYNC and END_SYNC. Sending is `procfs.py`'s.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from supervisord_asm.core.events import Event
+from supervisord_asm.core.history import History
+from supervisord_asm.core.snapshot import AgentView, SystemView
+from supervisord_asm.daemon.snapshots import Snapshots
+from supervisord_asm.kernel.identity import Kind, Principal
+from supervisord_asm.kernel.procfs_channel import ProcfsChannel
+from supervisord_asm.view import telemetry_json as telemetry
+from supervisord_asm.view.agent_limits_text import agent_limits_text
+from supervisord_asm.view.agent_resources_text import agent_resources_text
+from supervisord_asm.view.agent_status_text import agent_status_text
+from supervisord_asm.view.resources_text import agent_resources_row, join_resources
+from supervisord_asm.view.status_text import agent_row, agent_tally, join_status, row_widths
+
+
+@dataclass(slots=True)
+class Pieces:
+    """One agent's parts of the files that hold all agents."""
+
+    view: AgentView
+    widths: tuple[int, int, int, int, int]
+    row: str
+    tally: str
+    member: str
+    resources_row: str
+
+
+class Texts:
+    """Everything as text, from cached pieces."""
+
+    def __init__(
+        self, snapshots: Snapshots, history: History, system: Callable[[], SystemView]
+    ) -> None:
+        self._snapshots = snapshots
+        self._history = history
+        self._system = system
+        self._pieces: dict[int, Pieces] = {}
+
+    def pieces(self) -> list[Pieces]:
+        """Return every agent's pieces, by rising id; renders only what changed."""
+        views = self._snapshots.agents()
+        widths = row_widths(views)
+        fresh: dict[int, Pieces] = {}
+        for view in views:
+            known = self._pieces.get(view.agent_id)
+            if known is None or known.view is not view or known.widths != widths:
+                known = Pieces(
+                    view, widths, agent_row(view, widths), agent_tally(view),
+                    telemetry.agent_member(view), agent_resources_row(view),
+                )  # fmt: skip
+            fresh[view.agent_id] = known
+        self._pieces = fresh
+        return list(fresh.values())
+
+    def status(self, pieces: list[Pieces], system: SystemView) -> str:
+        """Return the file `status`."""
+        widths = row_widths([piece.view for piece in pieces])
+        rows, tallies = [p.row for p in pieces], [p.tally for p in pieces]
+        return join_status(system, rows, tallies, widths)
+
+    def resources(self, pieces: list[Pieces]) -> str:
+        """Return the file `resources`."""
+        return join_resources([p.view for p in pieces], [p.resources_row for p in pieces])
+
+    def telemetry(self, principal: Principal | None, size_bytes: int | None) -> bytes:
+        """Return 500's answer for this caller; agents are shown no events but their own."""
+        members = [piece.member for piece in self.pieces()]
+        events = [telemetry.event_member(event) for event in self._events_for(principal)]
+        return telemetry.join_telemetry(self._system(), members, events, size_bytes)
+
+    def _events_for(self, principal: Principal | None) -> list[Event]:
+        newest: list[Event] = []
+        for event in reversed(self._history.recent):
+            if len(newest) == telemetry.EVENTS_MAX:
+                break
+            if principal is None or _may_see(principal, event):
+                newest.append(event)
+        return newest
+
+
+def _may_see(principal: Principal, event: Event) -> bool:
+    if principal.kind is Kind.OPERATOR:
+        return True
+    return principal.kind is Kind.AGENT and event.agent_id == principal.agent_id
+
+
+class Publisher:
+    """Keeps asm-procfs's files equal to what stands here."""
+
+    def __init__(
+        self, texts: Texts, history: History, system: Callable[[], SystemView]
+    ) -> None:
+        self._texts = texts
+        self._history = history
+        self._system = system
+        self._channel: ProcfsChannel | None = None
+        self._sent_views: dict[int, AgentView] = {}
+
+    def attach(self, channel: ProcfsChannel) -> None:
+        """Take a new connection and give it everything."""
+        self._channel = channel
+        self._sent_views.clear()
+        channel.begin_sync()
+        self._put_all()
+        channel.end_sync()
+        for event in self._history.recent:
+            channel.event(telemetry.event_member(event))
+        channel.tick()
+
+    def detach(self) -> None:
+        """The connection is gone; keep nothing of what was sent."""
+        self._channel = None
+
+    def event(self, event: Event) -> None:
+        """Append to the stream `events`."""
+        if self._channel is not None:
+            self._channel.event(telemetry.event_member(event))
+
+    def tick(self) -> None:
+        """Send what changed since the last tick, and the tick."""
+        if self._channel is not None:
+            self._put_all()
+            self._channel.tick()
+
+    def _put_all(self) -> None:
+        assert self._channel is not None
+        pieces = self._texts.pieces()
+        for piece in pieces:
+            self._put_agent(piece.view)
+        for agent_id in self._sent_views.keys() - {piece.view.agent_id for piece in pieces}:
+            self._remove_agent(self._sent_views.pop(agent_id))
+        # The channel leaves out what equals the last body sent under a name.
+        self._channel.put_text("status", self._texts.status(pieces, self._system()))
+        self._channel.put_text("resources", self._texts.resources(pieces))
+        self._channel.put_json("telemetry", self._texts.telemetry(None, None).decode())
+
+    def _put_agent(self, view: AgentView) -> None:
+        assert self._channel is not None
+        known = self._sent_views.get(view.agent_id)
+        if known is view:
+            return
+        self._sent_views[view.agent_id] = view
+        folder = f"agents/{view.agent_id}"
+        self._channel.put_text(f"{folder}/status", agent_status_text(view))
+        self._channel.put_text(f"{folder}/resources", agent_resources_text(view))
+        if known is None or known.limits != view.limits or known.mechanisms != view.mechanisms:
+            self._channel.put_text(f"{folder}/limits", agent_limits_text(view))
+        if known is None:
+            self._channel.put_link(f"agents/{view.name}", str(view.agent_id))
+
+    def _remove_agent(self, view: AgentView) -> None:
+        assert self._channel is not None
+        self._channel.remove(f"agents/{view.agent_id}")
+        self._channel.remove(f"agents/{view.name}")

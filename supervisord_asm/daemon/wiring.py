@@ -1,0 +1,396 @@
+"""Builds the daemon from its configuration: the only file that constructs adapters.
+
+Order of a start: folders and lock, journal, keeper (whose greeting says what lives), cgroups,
+counting, logs, then the fleet is reconciled, and only then may anybody ask. Each part closes in the
+reverse order. Nothing here decides anything.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+from supervisord_asm.api.server import Caps, Peer, Server, over_rate
+from supervisord_asm.configuration import Configuration
+from supervisord_asm.core.daemon_spec import PathsSpec
+from supervisord_asm.core.events import Event, EventType
+from supervisord_asm.core.lifecycle import Stop
+from supervisord_asm.core.restart import Cause
+from supervisord_asm.core.support import decide_plan, doctor_checks
+from supervisord_asm.daemon.agent import Agent
+from supervisord_asm.daemon.births import Births
+from supervisord_asm.daemon.cgroup_layout import CgroupLayout, open_layout
+from supervisord_asm.daemon.commands import Commands
+from supervisord_asm.daemon.condition import Condition
+from supervisord_asm.daemon.control import ControlDoor
+from supervisord_asm.daemon.door import AgentDoor
+from supervisord_asm.daemon.emptiness import EmptinessWatch
+from supervisord_asm.daemon.enrolment import Enrolment
+from supervisord_asm.daemon.fleet import AT_REST, Fleet
+from supervisord_asm.daemon.interpret import Interpreter
+from supervisord_asm.daemon.keeper_link import KeeperLink
+from supervisord_asm.daemon.lock import Lock
+from supervisord_asm.daemon.procfs import Procfs
+from supervisord_asm.daemon.publish import Publisher, Texts
+from supervisord_asm.daemon.reconcile import Reconciliation
+from supervisord_asm.daemon.recorder import Recorder
+from supervisord_asm.daemon.reloading import Reloading
+from supervisord_asm.daemon.snapshots import Snapshots
+from supervisord_asm.daemon.sockets import group_id, listen
+from supervisord_asm.kernel.clock import boot_id
+from supervisord_asm.kernel.identity import Kind, PeerVanished, Principal, identify
+from supervisord_asm.kernel.logdrain import LogDrain
+from supervisord_asm.kernel.mounts import MountError, force_unmount, mount_bpffs
+from supervisord_asm.kernel.notify import notify, watchdog_interval_s
+from supervisord_asm.kernel.probes import ProbeError, Probes
+from supervisord_asm.kernel.sampler import Sampler
+from supervisord_asm.kernel.support_probe import probe_support
+from supervisord_asm.paths import Paths
+from supervisord_asm.store.journal import Journal
+
+# Strangers share one small allowance, however many uids they have.
+STRANGER_SHARE = "strangers"
+PROCFS_STOP_TIMEOUT_S = 2.0
+logger = logging.getLogger(__name__)
+
+
+def paths_of(spec: PathsSpec) -> Paths:
+    """Return the spec's folders as paths."""
+    paths = Paths(
+        run=Path(spec.run), state=Path(spec.state), logs=Path(spec.logs), fuse=Path(spec.fuse),
+        bpffs=Path(spec.bpffs), config=Path(spec.config), cgroup=PurePosixPath(spec.cgroup),
+    )  # fmt: skip
+    if spec.libexec is None:
+        return paths
+    return Paths(
+        paths.run, paths.state, paths.logs, paths.fuse, paths.bpffs, paths.config, paths.cgroup,
+        Path(spec.libexec),
+    )  # fmt: skip
+
+
+def make_folders(paths: Paths, gid: int | None) -> None:
+    """Make our folders with their modes. Raises OSError."""
+    for folder, mode, group in (
+        (paths.run, 0o755, None),
+        # Agents reach their own folder below; the journal beside it is not theirs to see.
+        (paths.state, 0o711, None),
+        (paths.state / "agents", 0o711, None),
+        (paths.logs, 0o750, gid),
+        (paths.logs / "agents", 0o750, gid),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(mode)
+        if group is not None:
+            os.chown(folder, 0, group)
+
+
+class Daemon:
+    """asmd, whole. `start`, then the loop runs until `done`."""
+
+    def __init__(self, configuration: Configuration, asm_yaml: Path) -> None:
+        self._configuration = configuration
+        self._asm_yaml = asm_yaml
+        self._spec = configuration.daemon
+        self.paths = paths_of(self._spec.paths)
+        self.done: asyncio.Future[int]
+        self._closers: list[Callable[[], None]] = []
+        self._is_leaving = False
+        self._keeps_agents = True
+
+    async def start(self) -> None:
+        """Bring everything up; raises what keeps the daemon from starting."""
+        began = time.monotonic()
+        loop = self._loop = asyncio.get_running_loop()
+        self.done = loop.create_future()
+        paths, spec = self.paths, self._spec
+        self._gid = group_id(spec.sockets.group)
+        make_folders(paths, self._gid)
+        self._later(Lock(paths.lock_file, paths.pid_file).release)
+        self._boot_id = boot_id()
+        self._journal = Journal.open(paths.journal)
+        self._later(self._journal.close)
+        self._recorder = Recorder(self._journal, loop, self._boot_id)
+        self._emptiness = EmptinessWatch(loop)
+        self._later(self._emptiness.close)
+        keeper = self._keeper = KeeperLink(paths=paths, loop=loop, recorder=self._recorder)
+        children = keeper.connect()
+        self._later(keeper.close)
+        assert keeper.channel is not None
+        self._layout = open_layout(str(paths.cgroup), keeper.channel.peer_pid())
+        self._open_counting()
+        self._open_logs()
+        self._build_fleet()
+        self._build_views()
+        Reconciliation(
+            fleet=self._fleet, enrolment=self._enrolment, recorder=self._recorder,
+            births=self._births, keeper=keeper, layout=self._layout,
+            bound=self._probes.bound() if self._probes is not None else {},
+            boot_id=self._boot_id, on_service=self._procfs.adopt,
+        ).run(self._configuration.agents, children)  # fmt: skip
+        keeper.listen()
+        self._procfs.start()
+        await self._open_sockets()
+        self._start_clockwork()
+        notify(f"READY=1\nSTATUS={len(self._fleet)} agents")
+        self._announce()
+        logger.info(
+            "started: %d agents configured, %d processes adopted, in %d ms",
+            len(self._fleet), len(children), int((time.monotonic() - began) * 1000),
+        )  # fmt: skip
+
+    def shut_down(self, agents: str) -> None:
+        """Leave: with "stop" every agent is stopped first, with "keep" they go on."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._shutdown_task = self._loop.create_task(self._leave(agents))
+
+    def close(self) -> None:
+        """Close all parts in reverse order. After a crash of `start` too."""
+        while self._closers:
+            with contextlib.suppress(OSError):
+                self._closers.pop()()
+
+    # -- Parts, in the order of the start.
+
+    def _open_counting(self) -> None:
+        paths, spec = self.paths, self._spec
+        with contextlib.suppress(MountError):
+            mount_bpffs()
+        support = probe_support()
+        plan = decide_plan(support, spec.probes.value)
+        self._support_checks = doctor_checks(support, plan)
+        self._probes: Probes | None = None
+        self._probes_trouble: str | None = None
+        try:
+            self._probes = Probes.open(
+                str(paths.bpffs), self._layout.agents.fd, spec.agents_max, plan
+            )
+        except ProbeError as error:
+            self._probes_trouble = str(error)
+            logger.error("counting without BPF: %s", error)
+        self._sampler = Sampler(self._probes, spec.agents_max)
+        self._sampler.start()
+        self._later(self._close_counting)
+
+    def _close_counting(self) -> None:
+        self._loop.remove_reader(self._sampler.fileno())
+        self._sampler.close()
+        if self._probes is not None:
+            # Unpinned only when no agent is left to be counted.
+            self._probes.close(unpin=self._is_leaving and not self._keeps_agents)
+
+    def _open_logs(self) -> None:
+        folder = self.paths.logs / "agents"
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._logs = LogDrain(fd, self._gid)
+        os.close(fd)
+        self._logs.start()
+        self._later(self._logs.close)
+        self._loop.add_reader(self._logs.fileno(), self._on_logs_finished)
+        self._later(self._ignore_logs)
+
+    def _ignore_logs(self) -> None:
+        self._loop.remove_reader(self._logs.fileno())
+
+    def _build_fleet(self) -> None:
+        self._births = Births(
+            paths=self.paths, agents=self._layout.agents, probes=self._probes,
+            sampler=self._sampler, logs=self._logs, slots=self._spec.agents_max,
+        )  # fmt: skip
+        interpreter = Interpreter(
+            loop=self._loop, recorder=self._recorder, births=self._births,
+            emptiness=self._emptiness, on_stuck=self._on_stuck,
+        )  # fmt: skip
+        self._fleet = Fleet(interpreter, self._births)
+        self._enrolment = Enrolment(self._fleet, self._recorder, self._spec)
+        self._keeper.attach(self._fleet, interpreter)
+
+    def _build_views(self) -> None:
+        history = self._recorder.history
+        self._condition = Condition(
+            history=history, fleet=self._fleet, sampler=self._sampler, probes=self._probes,
+            probes_trouble=self._probes_trouble, journal=self._journal,
+            support_checks=self._support_checks, controllers=self._layout.controllers,
+            boot_id=self._boot_id, counters=self._counters, syscalls_total=self._syscalls_total,
+        )  # fmt: skip
+        system = self._condition.system
+        self._snapshots = Snapshots(
+            paths=self.paths, fleet=self._fleet, history=history, sampler=self._sampler,
+            system=system,
+        )  # fmt: skip
+        self._texts = Texts(self._snapshots, history, system)
+        self._publisher = Publisher(self._texts, history, system)
+        self._procfs = Procfs(
+            loop=self._loop, paths=self.paths, publisher=self._publisher, logs=self._logs,
+            cgroup=self._layout.procfs, agents_cgroup=str(self._layout.agents_path),
+            keeper=lambda: self._keeper.channel, acknowledge=self._keeper.acknowledge,
+        )  # fmt: skip
+        self._condition.procfs = self._procfs
+        self._keeper.on_service = self._procfs.take
+        self._keeper.on_restored = self._on_keeper_restored
+        self._recorder.on_recorded = self._on_recorded
+        self._fleet.on_gone = lambda agent: self._snapshots.forget(agent.agent_id)
+
+    async def _open_sockets(self) -> None:
+        paths, sockets = self.paths, self._spec.sockets
+        idle_s = sockets.idle_timeout_usec / 1e6
+        commands = Commands(
+            paths=paths, fleet=self._fleet, enrolment=self._enrolment, recorder=self._recorder,
+            logs=self._logs,
+        )  # fmt: skip
+        reloading = Reloading(
+            asm_yaml=self._asm_yaml, configuration=self._configuration, fleet=self._fleet,
+            enrolment=self._enrolment, recorder=self._recorder,
+        )  # fmt: skip
+        control = ControlDoor(
+            fleet=self._fleet, snapshots=self._snapshots, history=self._recorder.history,
+            system=self._condition.system, commands=commands, reloading=reloading,
+            sampler=self._sampler, journal=self._journal, checks=self._condition.checks,
+            shut_down=self.shut_down,
+        )  # fmt: skip
+        agent_door = AgentDoor(self._fleet, self._snapshots, self._texts)
+        agent_caps = Caps(
+            connections_total=4 * self._spec.agents_max,
+            connections_per_share=sockets.agent_connections,
+            requests_per_sec=sockets.agent_requests_per_sec,
+            requests_burst=sockets.agent_requests_burst,
+            partial_frame_timeout_s=idle_s,
+        )
+        control_caps = Caps(
+            connections_total=sockets.control_connections,
+            connections_per_share=sockets.control_connections,
+            requests_per_sec=100_000,
+            requests_burst=100_000,
+            partial_frame_timeout_s=idle_s,
+        )
+        self._servers: list[Server] = []
+        for path, mode, gid, caps, handler in (
+            (paths.agent_socket, 0o666, None, agent_caps, agent_door.answer),
+            (paths.control_socket, 0o660, self._gid, control_caps, control.answer),
+        ):
+            server = Server(
+                loop=self._loop, caps=caps, identify=self._identify, share_of=_share_of,
+                handler=handler, refused=over_rate,
+            )  # fmt: skip
+            await server.listen(listen(path, mode, gid))
+            self._servers.append(server)
+            self._later(server.close)
+
+    def _start_clockwork(self) -> None:
+        self._loop.add_reader(self._sampler.fileno(), self._on_pass)
+        interval = watchdog_interval_s()
+        if interval is not None:
+            self._beat(interval)
+
+    # -- What happens.
+
+    def _on_pass(self) -> None:
+        os.eventfd_read(self._sampler.fileno())
+        self._snapshots.take_figures(self._sampler.changed())
+        self._publisher.tick()
+        self._procfs.flush()
+
+    def _on_recorded(self, event: Event) -> None:
+        self._publisher.event(event)
+        agent = self._fleet.get(event.agent_id)
+        if agent is not None:
+            agent.view = None
+
+    def _on_logs_finished(self) -> None:
+        for agent_id, run in self._logs.finished():
+            agent = self._fleet.get(agent_id)
+            if agent is not None:
+                agent.drained_run = max(agent.drained_run, run)
+
+    def _on_stuck(self, agent: Agent) -> None:
+        logger.error("agent %d was killed a second ago and is not gone", agent.agent_id)
+        self._procfs.abort()
+
+    def _on_keeper_restored(self) -> None:
+        assert self._keeper.channel is not None
+        layout = open_layout(str(self.paths.cgroup), self._keeper.channel.peer_pid())
+        for cgroup in (layout.agents, layout.procfs):
+            cgroup.close()
+        self._procfs.restart()
+
+    def _beat(self, interval_s: float) -> None:
+        notify("WATCHDOG=1")
+        self._loop.call_later(interval_s, self._beat, interval_s)
+
+    async def _leave(self, agents: str) -> None:
+        self._keeps_agents = agents == "keep"
+        notify("STOPPING=1")
+        if not self._keeps_agents:
+            await self._stop_all()
+            self._keeper.quit()
+        self._procfs.close(stop=not self._keeps_agents)
+        if not self._keeps_agents:
+            await self._await_procfs_end()
+        self._recorder.record(EventType.DAEMON_STOP, 0, {"agents": agents})
+        durable = self._loop.create_future()
+        self._recorder.after_durable(durable.set_result)
+        await durable
+        if not self.done.done():
+            self.done.set_result(0)
+
+    async def _stop_all(self) -> None:
+        waits = []
+        for agent in self._fleet:
+            if agent.life.state not in AT_REST:
+                self._fleet.dispatch(agent, Stop("shutdown", Cause.SHUTDOWN))
+                waits.append(self._fleet.wait_for(agent, AT_REST))
+        if waits:
+            await asyncio.gather(*waits)
+
+    async def _await_procfs_end(self) -> None:
+        """It unmounts when it ends; if it does not end, the mount is cut."""
+        deadline = self._loop.time() + PROCFS_STOP_TIMEOUT_S
+        while self._procfs.is_running and self._loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        if self._procfs.is_running:
+            with contextlib.suppress(MountError):
+                force_unmount(self.paths.fuse)
+
+    # -- Small answers for the parts.
+
+    def _identify(self, peer_socket: object) -> Principal | None:
+        try:
+            return identify(peer_socket, self._layout.agents_path, self._gid)  # type: ignore[arg-type]  # asyncio's TransportSocket has getsockopt, which is all that is used
+        except PeerVanished:
+            return None
+
+    def _counters(self) -> Mapping[str, int]:
+        counted: Counter[str] = Counter()
+        for server in self._servers:
+            counted.update(server.counters)
+        return counted
+
+    def _syscalls_total(self) -> int | None:
+        if self._probes is None:
+            return None
+        return sum(view.syscall_count or 0 for view in self._snapshots.agents())
+
+    def _announce(self) -> None:
+        """The line that the guide's `dmesg | grep ASM` looks for (CONTRACT, Logs)."""
+        with contextlib.suppress(OSError):
+            fd = os.open("/dev/kmsg", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                if stat.S_ISCHR(os.fstat(fd).st_mode):
+                    os.write(fd, b"[ASM] Agent Supervision Module initialized\n")
+            finally:
+                os.close(fd)
+
+    def _later(self, close: Callable[[], None]) -> None:
+        self._closers.append(close)
+
+
+def _share_of(peer: Peer) -> Peer:
+    assert isinstance(peer, Principal)
+    if peer.kind is Kind.AGENT:
+        return peer.agent_id
+    return Kind.OPERATOR if peer.kind is Kind.OPERATOR else STRANGER_SHARE
