@@ -1,29 +1,51 @@
 """asmlist: one row per agent. Also `asmctl list`, which adds the state."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
+from supervisord_asm.api.client import Client
 from supervisord_asm.api.numbers import Control
 from supervisord_asm.cli.command import JSON, Command, execute
 from supervisord_asm.cli.connection import open_client
 from supervisord_asm.cli.json_output import write_json
 from supervisord_asm.cli.options import Option, Parsed
 from supervisord_asm.cli.terminal import Terminal
-from supervisord_asm.core.snapshot import agent_from_json
+from supervisord_asm.core.snapshot import AGENT_FIELDS, agent_from_json
 from supervisord_asm.view.asmlist_text import asmlist_text
 
 ALL = Option("all", "also agents that have ended in the last 24 hours", short="a")
+
+# Long, and told of one agent at a time: asminfo --json has them.
+_NOT_LISTED = frozenset({"mechanisms", "limits", "log_path", "cgroup"})
 
 
 def show(parsed: Parsed, terminal: Terminal, *, with_state: bool) -> int:
     """Ask for the agents and print them."""
     with open_client(parsed) as client:
-        listing = client.control(Control.LIST, all=parsed.has("all"))
+        records = list_agents(client, with_ended=parsed.has("all"))
     if parsed.has("json"):
-        write_json(terminal, **listing)
+        write_json(terminal, agents=[_whole(record) for record in records])
         return 0
-    agents = [agent_from_json(record) for record in listing["agents"]]
+    agents = [agent_from_json(record) for record in records]
     terminal.write(asmlist_text(agents, terminal.paint, with_state=with_state))
     return 0
+
+
+def list_agents(client: Client, *, with_ended: bool) -> list[dict[str, Any]]:
+    """Return every agent by rising id, fetched page by page: a reply holds 1 MiB at most."""
+    records: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        page = client.control(Control.LIST, all=with_ended, after=after)
+        records += page["agents"]
+        after = page.get("next")
+    return records
+
+
+def _whole(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record with null for what the list left out as unknown."""
+    return {name: record.get(name) for name in AGENT_FIELDS if name not in _NOT_LISTED}
 
 
 def run(parsed: Parsed, terminal: Terminal) -> int:

@@ -118,17 +118,9 @@ class Snapshot:
 
 
 AGENT_FIELDS = tuple(item.name for item in fields(AgentView))
-# What a list of agents says of each: a full view is 700 bytes of JSON, and a reply of at most 1 MiB
-# has to hold 1,000 of them and some. A reader gets the other fields of an AgentView as absent.
-LIST_FIELDS = (
-    "agent_id", "name", "state", "pid", "capabilities", "restart_count", "spawn_count",
-    "exit_count", "crash_count", "fault_count", "total_restarts", "cpu_time_us", "memory_bytes",
-    "syscall_count", "process_count", "ended",
-)  # fmt: skip
 SYSTEM_FIELDS = tuple(item.name for item in fields(SystemView))
 # dataclasses.asdict copies deeply and costs ten times as much; 1,000 agents are listed at a time.
 _agent_values = attrgetter(*AGENT_FIELDS)
-_list_values = attrgetter(*LIST_FIELDS)
 _system_values = attrgetter(*SYSTEM_FIELDS)
 
 
@@ -143,11 +135,6 @@ def agent_to_json(view: AgentView) -> dict[str, Any]:
     record["mechanisms"] = dict(view.mechanisms)
     record["limits"] = dict(view.limits)
     return record
-
-
-def listed_to_json(view: AgentView) -> dict[str, Any]:
-    """Return the view as a list shows it: LIST_FIELDS only. agent_from_json reads it too."""
-    return dict(zip(LIST_FIELDS, _list_values(view), strict=True))
 
 
 def system_to_json(view: SystemView) -> dict[str, Any]:

@@ -92,12 +92,6 @@ def telemetry_json(
     )
 
 
-def open_object(answer: bytes) -> bytes:
-    """Return the answer without its final brace, as asm-procfs takes it to add its own members."""
-    assert answer.endswith(b"}"), "the answer is one object"
-    return answer[:-1]
-
-
 def _assembled(
     system: SystemView,
     members: Sequence[str],

@@ -22,12 +22,12 @@ from supervisord_asm.core.snapshot import (
     AgentView,
     SystemView,
     agent_to_json,
-    listed_to_json,
     system_to_json,
 )
 from supervisord_asm.view.value import plain
 from tests.fake_asmd import FakeAsmd
 
+SEE_STOP = "; see asmctl stop --help"
 VIEW = AgentView(
     100, "fs_monitor", "active", 42, ("FsBasic",), spawn_count=1, total_restarts=0,
     log_path="/nonexistent.log", cgroup="/asm.slice/agents/100",
@@ -45,7 +45,10 @@ def answer(verb: int, request: Mapping[str, Any]) -> tuple[int, Mapping[str, Any
         case Control.STATUS:
             return 0, STATUS
         case Control.LIST:
-            return 0, {"agents": [listed_to_json(VIEW)]}
+            known = {key: value for key, value in agent_to_json(VIEW).items() if value is not None}
+            pages = {0: ([known], 100), 100: ([{**known, "agent_id": 101}], None)}
+            agents, following = pages[request["after"]]
+            return 0, {"agents": agents, "next": following}
         case Control.INFO if request["agent"] in ("100", "fs_monitor"):
             return 0, {"agent": agent_to_json(VIEW), "events": []}
         case Control.INFO:
@@ -101,8 +104,18 @@ def test_asmstatus_json_is_the_answer_with_a_schema(
 
 
 def test_asmlist_asks_for_ended_agents_only_with_all(tmp_path: Path) -> None:
-    assert call(tmp_path, program="asmlist")[1] == [(Control.LIST, {"all": False})]
-    assert call(tmp_path, "--all", program="asmlist")[1] == [(Control.LIST, {"all": True})]
+    for options, wanted in (([], False), (["--all"], True)):
+        _, calls = call(tmp_path, *options, program="asmlist")
+        assert [request["all"] for _, request in calls] == [wanted, wanted]
+
+
+def test_asmlist_fetches_every_page_and_fills_in_nulls(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert call(tmp_path, "--json", program="asmlist")[0] == 0
+    agents = json.loads(capfd.readouterr().out)["agents"]
+    assert [agent["agent_id"] for agent in agents] == [100, 101]
+    assert agents[0]["memory_bytes"] is None
 
 
 def test_asmctl_list_shows_the_state(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -131,30 +144,26 @@ def test_asminfo_json_has_502s_members_and_the_operators(
 @pytest.mark.parametrize(
     ("program", "arguments", "exit_code", "text"),
     [
-        ("asminfo", ["999"], 1, "Error: Agent 999 not found\n"),
-        ("asminfo", ["ID"], 2, "Invalid agent ID\n"),
-        ("asminfo", ["----"], 2, "Invalid agent ID\n"),
-        ("asminfo", [], 2, "asminfo: ID|NAME is missing; see asminfo --help\n"),
-        ("asminfo", ["1", "2"], 2, 'asminfo: "2" is one operand too many; see asminfo --help\n'),
-        ("asmctl", ["stop", "Bad Name"], 2, 'Error: Invalid agent ID "Bad Name"\n'),
-        ("asmctl", ["stop"], 2, "asmctl stop: name the agents, or say --all; see asmctl stop "
-                                "--help\n"),
-        ("asmctl", ["stop", "--all", "100"], 2, "asmctl stop: --all takes no names; see asmctl "
-                                                "stop --help\n"),
-        ("asmctl", ["stop", "ghost"], 1, "Error: Agent ghost not found\n"),
-        ("asmctl", ["stop", "ghost", "guarded"], 4, "Error: Agent ghost not found\nError: no\n"),
-        ("asmctl", ["kill", "-s", "NOPE", "100"], 2, 'asmctl kill: "NOPE" is no signal: write KILL,'
-                                                     " TERM, HUP or a number; see asmctl kill "
-                                                     "--help\n"),
-        ("asmctl", ["shutdown"], 4, "asmctl shutdown: not you (ask root)\n"),
-        ("asmctl", ["reload"], 1, "a.yaml:3:5: bad (good)\nasmctl reload: nothing was changed\n"),
-        ("asmctl", ["frobnicate"], 2, 'asmctl: unknown verb "frobnicate"; see asmctl help\n'),
-        ("asmctl", ["stpo"], 2, 'asmctl: unknown verb "stpo", did you mean stop?; see asmctl '
-                                "help\n"),
+        ("asminfo", ["999"], 1, "Error: Agent 999 not found"),
+        ("asminfo", ["ID"], 2, "Invalid agent ID"),
+        ("asminfo", ["----"], 2, "Invalid agent ID"),
+        ("asminfo", [], 2, "asminfo: ID|NAME is missing; see asminfo --help"),
+        ("asminfo", ["1", "2"], 2, 'asminfo: "2" is one operand too many; see asminfo --help'),
+        ("asmctl", ["stop", "Bad Name"], 2, 'Error: Invalid agent ID "Bad Name"'),
+        ("asmctl", ["stop"], 2, "asmctl stop: name the agents, or say --all" + SEE_STOP),
+        ("asmctl", ["stop", "-a", "100"], 2, "asmctl stop: --all takes no names" + SEE_STOP),
+        ("asmctl", ["stop", "ghost"], 1, "Error: Agent ghost not found"),
+        ("asmctl", ["stop", "ghost", "guarded"], 4, "Error: Agent ghost not found\nError: no"),
+        ("asmctl", ["kill", "-s", "NOPE", "100"], 2, None),
+        ("asmctl", ["shutdown"], 4, "asmctl shutdown: not you (ask root)"),
+        ("asmctl", ["reload"], 1, "a.yaml:3:5: bad: good\nasmctl reload: nothing was changed"),
+        ("asmctl", ["frobnicate"], 2, 'asmctl: unknown verb "frobnicate"; see asmctl help'),
+        ("asmctl", ["statsu"], 2, None),
         ("asmctl", ["status", "--timeout", "5 apples"], 2, None),
+        ("asmctl", ["check-config", "/nonexistent"], 1, None),
     ],
-)  # fmt: skip
-def test_a_no_is_one_line_and_an_exit_code(
+)
+def test_a_no_is_an_exit_code_and_a_line_that_says_why(
     program: str,
     arguments: Sequence[str],
     exit_code: int,
@@ -165,7 +174,8 @@ def test_a_no_is_one_line_and_an_exit_code(
     assert call(tmp_path, *arguments, program=program)[0] == exit_code
     captured = capfd.readouterr()
     assert captured.out == ""
-    assert text in (None, captured.err)
+    assert captured.err == (captured.err if text is None else f"{text}\n")
+    assert captured.err.count("\n") == 1 or "Error" in captured.err or "reload" in arguments
     assert "Traceback" not in captured.err
 
 
@@ -206,7 +216,8 @@ def test_run_sends_what_was_given_and_nothing_else(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FROM_HERE", "a=b")
     line = ["--name", "job", "--env", "X=1=2", "-e", "FROM_HERE", "--limit", "cpu=50%",
-            "--limit", "wall=30s", "--cap", "Exec", "--scope", "/srv", "--", "sh", "-c", "exit 3"]  # fmt: skip
+            "--limit", "wall=30s", "--cap", "Exec", "--scope", "/srv", "--",
+            "sh", "-c", "exit 3"]  # fmt: skip
     exit_code, calls = call(tmp_path, "run", *line)
     assert exit_code == 0
     assert capfd.readouterr().out == "1000\n"

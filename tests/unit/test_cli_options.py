@@ -81,5 +81,5 @@ def test_ids_and_names_are_agents(good: str) -> None:
      str(AGENT_ID_MAX + 1), "9" * 5000, "a\n", "+5", "0x10"],
 )  # fmt: skip
 def test_anything_else_is_an_invalid_agent_id(bad: str) -> None:
-    with pytest.raises(InvalidAgent, match="^Invalid agent ID$"):
+    with pytest.raises(InvalidAgent, match=r"^Invalid agent ID$"):
         check_agent(bad)

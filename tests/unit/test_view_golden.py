@@ -80,7 +80,9 @@ def test_status_is_the_guides_text_and_a_line_for_each_agent() -> None:
 
 
 def test_status_answers_the_guides_grep() -> None:
-    assert piped(status_text(STATUS), 'grep "Agent 101"') == ["Agent 101: spawns=3 exits=2 faults=2"]
+    assert piped(status_text(STATUS), 'grep "Agent 101"') == [
+        "Agent 101: spawns=3 exits=2 faults=2"
+    ]
 
 
 def test_asmstatus_is_the_guides_text() -> None:
@@ -121,7 +123,7 @@ def test_asmlist_has_five_cells_in_every_row_whatever_is_in_them() -> None:
 
 def test_asmlist_one_liner_finds_restarted_agents_in_the_fifth_column() -> None:
     """The guide's one with $6, corrected: docs/guide-errata.md."""
-    line = "awk '$5 ~ /^[0-9]+$/ && $5 > 1 {print \"Agent \" $1 \" restarted \" $5 \" times\"}'"
+    line = 'awk \'$5 ~ /^[0-9]+$/ && $5 > 1 {print "Agent " $1 " restarted " $5 " times"}\''
     assert piped(asmlist_text(LIST), line) == ["Agent 101 restarted 2 times"]
 
 

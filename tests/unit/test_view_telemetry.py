@@ -8,7 +8,7 @@ import pytest
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.snapshot import AgentView, Snapshot, SystemView
 from supervisord_asm.view.agent_info_json import agent_info_json, operator_info
-from supervisord_asm.view.telemetry_json import SIZE_BYTES_MIN, open_object, telemetry_json
+from supervisord_asm.view.telemetry_json import SIZE_BYTES_MIN, telemetry_json
 
 HUGE = (1 << 63) - 1
 
@@ -20,8 +20,7 @@ def snapshot(agents: int, events: int) -> Snapshot:
         system=SystemView(events_total=5_000),
         agents=tuple(AgentView(1000 + n, f"agent-{n}", "active") for n in range(agents)),
         recent_events=tuple(
-            Event(EventType.SPAWN, 1000, 10_000 - n, 0, {"pid": n, "run": 1})
-            for n in range(events)
+            Event(EventType.SPAWN, 1000, 10_000 - n, 0, {"pid": n, "run": 1}) for n in range(events)
         ),
     )
 
@@ -92,11 +91,6 @@ def test_hostile_text_stays_inside_its_string() -> None:
     hostile = Event(EventType.FAULT, 7, 1, 0, {"description": '"}\n\x1b[2J\u202e'})
     cut = answer(Snapshot(1, SystemView(), (), (hostile,)))
     assert cut["recent_events"][0]["description"] == '"}\n\x1b[2J\u202e'
-
-
-def test_open_object_takes_more_members() -> None:
-    opened = open_object(telemetry_json(snapshot(1, 1)))
-    assert json.loads(opened + b',"stale":false,"age_ms":12}\n')["age_ms"] == 12
 
 
 LARGEST = AgentView(

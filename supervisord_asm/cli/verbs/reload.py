@@ -41,10 +41,9 @@ def run(parsed: Parsed, terminal: Terminal) -> int:
 
 
 def mistake_line(mistake: Mapping[str, Any]) -> str:
-    """Return "file:line:column: message (hint)", the form that editors jump to."""
-    hint = f" ({mistake['hint']})" if mistake.get("hint") else ""
-    place = [str(mistake[key]) for key in ("file", "line", "column") if mistake.get(key)]
-    return f"{':'.join(place)}: {mistake.get('message', '')}{hint}"
+    """Return "file:line:column: message: hint", the form that editors jump to."""
+    place = ":".join(str(mistake[key]) for key in ("file", "line", "column") if mistake.get(key))
+    return ": ".join(filter(None, (place, mistake.get("message"), mistake.get("hint"))))
 
 
 COMMAND = Command(

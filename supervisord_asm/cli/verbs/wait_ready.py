@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from supervisord_asm.api.client import Unreachable
-from supervisord_asm.api.numbers import Control
 from supervisord_asm.cli import exit as code
 from supervisord_asm.cli.agent_operand import check_agents
+from supervisord_asm.cli.asmlist import list_agents
 from supervisord_asm.cli.command import Command
 from supervisord_asm.cli.connection import open_client, read_duration_us
 from supervisord_asm.cli.options import Option, Parsed
@@ -30,7 +30,7 @@ def run(parsed: Parsed, terminal: Terminal) -> int:
         unreachable: Unreachable | None = None
         try:
             with open_client(parsed) as client:
-                listing = client.control(Control.LIST, all=bool(agents))["agents"]
+                listing = list_agents(client, with_ended=bool(agents))
             waiting, hopeless = pending_agents(listing, agents)
             if hopeless:
                 terminal.complain(f"will not become active: {', '.join(hopeless)}")
