@@ -145,9 +145,9 @@ const struct fuse_lowlevel_ops *sasm_fs_operations(void)
 		.readlink = fs_readlink,
 	};
 
-	/* No flush, no ioctl, no getxattr: ENOSYS tells the kernel not to ask
-	 * again, and spares a request per close. No forget: numbers are never
-	 * used twice, so there is nothing to remember for the kernel.
+	/* No ioctl, no getxattr: ENOSYS tells the kernel not to ask again. No
+	 * forget: numbers are never used twice, so there is nothing that we keep
+	 * for the kernel.
 	 */
 	sasm_listing_fill(&operations);
 	sasm_file_fill(&operations);

@@ -32,6 +32,14 @@ static int serve_request(struct sasm_loop *loop, struct fuse_buf *buffer)
 	return n >= 0 || n == -EAGAIN || n == -EINTR || n == -ENOMEM ? 0 : n;
 }
 
+/* Has a successor, or an operator, taken our mount away? */
+static bool is_unmounted(struct fuse_session *session)
+{
+	struct pollfd fuse = { .fd = fuse_session_fd(session) };
+
+	return poll(&fuse, 1, 0) == 1 && (fuse.revents & POLLERR);
+}
+
 /* Reads end, then the mount. Meanwhile requests go on being answered. */
 static int begin_end(struct sasm_loop *loop)
 {
@@ -39,6 +47,9 @@ static int begin_end(struct sasm_loop *loop)
 
 	if (read(loop->signals, &info, sizeof(info)) != sizeof(info))
 		return 0;
+	/* A dead file system's device number may be its successor's by now. */
+	if (is_unmounted(loop->session))
+		return -ENODEV;
 	sasm_stream_end(loop->procfs);
 	return sasm_unmounter_ask(loop->unmounter);
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* "\040" and its like, in place. */
@@ -33,12 +34,14 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-static bool is_our_mount(char *line, const char *path)
+/* One line of mountinfo; cuts it up. True if a mount of ours is at `path`. */
+static bool is_our_mount(char *line, const char *path, dev_t *ret_device)
 {
-	const char *type = strstr(line, " - ");
-	char *field = line;
+	char *type = strstr(line, " - "), *field = line;
+	unsigned int major_number, minor_number;
 
-	if (!type || strncmp(type + 3, SASM_MOUNT_TYPE " ", sizeof(SASM_MOUNT_TYPE)))
+	if (!type || strncmp(type + 3, SASM_MOUNT_TYPE " ", sizeof(SASM_MOUNT_TYPE)) ||
+	    sscanf(line, "%*d %*d %u:%u", &major_number, &minor_number) != 2)
 		return false;
 	for (int i = 0; i < 4 && field; i++) {
 		field = strchr(field, ' ');
@@ -48,11 +51,17 @@ static bool is_our_mount(char *line, const char *path)
 		return false;
 	field[strcspn(field, " ")] = '\0';
 	unescape(field);
-	return !strcmp(field, path);
+	if (strcmp(field, path))
+		return false;
+	*ret_device = makedev(major_number, minor_number);
+	return true;
 }
 
-/* How many of ours are mounted there, one over the other; or -errno. */
-static int count_mounts(const char *path)
+/*
+ * How many of ours are mounted there, one over the other, and the device of
+ * the uppermost; or -errno.
+ */
+static int scan_mounts(const char *path, dev_t *ret_device)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	size_t size = 0;
@@ -62,7 +71,7 @@ static int count_mounts(const char *path)
 	if (!file)
 		return -errno;
 	while (getline(&line, &size, file) > 0)
-		count += is_our_mount(line, path);
+		count += is_our_mount(line, path, ret_device);
 	free(line);
 	fclose(file);
 	return count;
@@ -89,11 +98,12 @@ int sasm_mountpoint_prepare(const char *path, bool *ret_made)
 {
 	char resolved[PATH_MAX];
 	struct stat st;
+	dev_t device;
 	int r = resolve(path, resolved), mounts;
 
 	if (r < 0)
 		return r;
-	mounts = count_mounts(resolved);
+	mounts = scan_mounts(resolved, &device);
 	if (mounts < 0)
 		return mounts;
 	for (; mounts; mounts--)
@@ -124,4 +134,17 @@ int sasm_mountpoint_mount(const char *path)
 		return r;
 	}
 	return fd;
+}
+
+int sasm_mountpoint_device(const char *path, dev_t *ret_device)
+{
+	char resolved[PATH_MAX];
+	dev_t device;
+	int r = resolve(path, resolved);
+
+	if (!r)
+		r = scan_mounts(resolved, &device);
+	if (r > 0)
+		*ret_device = device;
+	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
 }

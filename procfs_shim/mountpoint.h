@@ -26,6 +26,12 @@ int sasm_mountpoint_prepare(const char *path, bool *ret_made);
 int sasm_mountpoint_mount(const char *path);
 
 /*
+ * The device number of our file system at `path`: its name as long as it
+ * lives. Asks mountinfo, not the server. -ENOENT: none of ours is there.
+ */
+int sasm_mountpoint_device(const char *path, dev_t *ret_device);
+
+/*
  * Forks the unmounter for the mount now at `path`. In the child `fuse_fd` is
  * closed: a copy would keep readers waiting for a dead server. Returns our
  * end of the socketpair, non-blocking, or -errno.

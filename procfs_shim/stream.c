@@ -52,7 +52,7 @@ static bool is_operator(const struct sasm_procfs *procfs, fuse_req_t req)
 void sasm_stream_open(struct sasm_procfs *procfs, fuse_req_t req, struct sasm_node *node)
 {
 	struct fuse_open_out reply = {
-		.open_flags = FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE,
+		.open_flags = FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_NOFLUSH,
 	};
 	struct sasm_handle *handle;
 	int r = 0;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The process that unmounts. It names the mount by a descriptor, not by path:
- * /proc/self/fd/N leads to this very mount, and once that is gone (a successor
- * has detached it) to EINVAL, never to the successor's mount.
+ * The process that unmounts, and that only what this server mounted: the file
+ * system's device number tells it from a successor's, as long as the server's
+ * own lives; the server looks before it asks. A descriptor held all the time
+ * would tell as well, but would make the mount busy for umount(8).
  */
 #include "mountpoint.h"
 
@@ -17,21 +18,36 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int unmount(int mount_fd)
+static int unmount(const char *path, dev_t device)
 {
-	char path[32];
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[32];
+	dev_t uppermost;
+	int r;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", mount_fd);
+	if (fd < 0)
+		return -errno;
+	/* First the descriptor, then the look: what is unmounted is what was
+	 * looked at, even if a successor mounts in between.
+	 */
+	r = sasm_mountpoint_device(path, &uppermost);
+	if (!r && uppermost != device)
+		r = -EBUSY;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	/* Lazily: whoever still has a file open gets ENOTCONN, as after a crash. */
-	return umount2(path, MNT_DETACH) < 0 ? errno : 0;
+	if (!r && umount2(name, MNT_DETACH) < 0)
+		r = -errno;
+	close(fd);
+	return r;
 }
 
-static void serve(int fd, int mount_fd, const char *path, bool remove_directory,
+static void serve(int fd, dev_t device, const char *path, bool remove_directory,
 		  const char *socket_path)
 {
-	char byte;
+	char byte = 0;
 	ssize_t n;
 
+	send(fd, &byte, 1, MSG_NOSIGNAL);
 	do
 		n = recv(fd, &byte, 1, 0);
 	while (n < 0 && errno == EINTR);
@@ -40,10 +56,12 @@ static void serve(int fd, int mount_fd, const char *path, bool remove_directory,
 	 */
 	if (n != 1)
 		return;
-	byte = (char)unmount(mount_fd);
-	unlink(socket_path);
-	if (remove_directory)
-		rmdir(path);
+	byte = (char)-unmount(path, device);
+	if (!byte) {
+		unlink(socket_path);
+		if (remove_directory)
+			rmdir(path);
+	}
 	send(fd, &byte, 1, MSG_NOSIGNAL);
 }
 
@@ -59,18 +77,16 @@ static void ignore_signals(void)
 int sasm_unmounter_start(const char *path, bool remove_directory, const char *socket_path,
 			 int fuse_fd)
 {
-	int mount_fd, pair[2], r;
+	int pair[2], r;
+	dev_t device;
 	pid_t pid;
+	char byte;
 
-	/* O_PATH asks the server nothing, and it is not up yet. */
-	mount_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (mount_fd < 0)
-		return -errno;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		r = -errno;
-		close(mount_fd);
+	r = sasm_mountpoint_device(path, &device);
+	if (r < 0)
 		return r;
-	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
 	pid = fork();
 	if (!pid) {
 		close(fuse_fd);
@@ -78,12 +94,14 @@ int sasm_unmounter_start(const char *path, bool remove_directory, const char *so
 		ignore_signals();
 		prctl(PR_SET_NAME, "asm-procfs-umnt");
 		sasm_privilege_keep_sys_admin();
-		serve(pair[1], mount_fd, path, remove_directory, socket_path);
+		serve(pair[1], device, path, remove_directory, socket_path);
 		_exit(0);
 	}
 	r = pid < 0 ? -errno : 0;
-	close(mount_fd);
 	close(pair[1]);
+	/* It says when it is ready; from then on only we hold /dev/fuse. */
+	if (!r && recv(pair[0], &byte, 1, 0) != 1)
+		r = -EPIPE;
 	if (r < 0) {
 		close(pair[0]);
 		return r;
