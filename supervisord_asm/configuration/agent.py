@@ -149,10 +149,8 @@ def _command(section: Section) -> tuple[str, ...]:
             "command", "command is not a list", "write [PROGRAM, ARGUMENT, …]; no shell reads it"
         )
         return ()
-    command = section.values("command", plain_text, repeats=True)
+    command = section.values("command", plain_text, repeats=True, least=1)
     if not command:
-        if not node.items:
-            section.refuse("command", "command is empty", "at least the program")
         return ()
     program = command[0]
     if program == "" or ("/" in program and not program.startswith("/")):

@@ -142,9 +142,7 @@ def read_budget(parent: Section) -> BudgetSpec | None:
         credits_millis=section.quantity("credits", CREDITS, None),
         deadline_usec=section.quantity("deadline", TIME, None, TIMER_MIN_USEC),
     )
-    if budget == BudgetSpec() and not any(
-        section.has(key) for key in ("tokens", "usd", "iterations", "credits", "deadline")
-    ):
+    if section.is_empty:
         parent.refuse("budget", f"{section.path} bounds nothing", 'add a bound, as usd: "2.50 USD"')
     section.done()
     return budget

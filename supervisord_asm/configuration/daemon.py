@@ -13,6 +13,7 @@ from supervisord_asm.configuration.scalars import (
     always_path,
     group_name,
     plain_text,
+    relative_path,
     variable_name,
 )
 from supervisord_asm.configuration.section import Section
@@ -31,7 +32,7 @@ from supervisord_asm.core.daemon_spec import (
     SocketsSpec,
 )
 from supervisord_asm.core.spec import AGENT_ID_MAX, RiskLevel
-from supervisord_asm.core.units import RATE, TIME
+from supervisord_asm.core.units import DAYS, RATE, TIME
 
 # sun_path has 108 bytes; the longest socket below `run` is /control.sock.
 RUN_PATH_MAX_BYTES = 107 - len("/control.sock")
@@ -42,7 +43,6 @@ UID_MAX = (1 << 32) - 3
 # The windows, watchdogs and rates of the telemetry are per second; faster ticks cost, slower ones
 # miss.
 TICK_MIN_USEC, TICK_MAX_USEC = 100_000, 10_000_000
-DAY_USEC = 86_400_000_000
 CAP_MAX = 1_000_000
 
 
@@ -94,10 +94,7 @@ def read_daemon(section: Section) -> LocatedDaemon:
 
 
 def _folder(text: str) -> str:
-    if text.startswith("/"):
-        return absolute_path(text)
-    absolute_path("/" + text)  # the same rules of form
-    return text
+    return absolute_path(text) if text.startswith("/") else relative_path(text)
 
 
 def _run_path(text: str) -> str:
@@ -113,7 +110,7 @@ def _run_path(text: str) -> str:
 def _cgroup(text: str) -> str:
     if text.startswith("/"):
         raise Refusal(f'"{text[:80]}" is absolute', "write it from the cgroup2 root, as asm.slice")
-    return absolute_path("/" + text)[1:]
+    return relative_path(text)
 
 
 def _paths(parent: Section) -> PathsSpec:
@@ -195,17 +192,8 @@ def _journal(parent: Section) -> JournalSpec:
     section = parent.section("journal")
     if section is None:
         return default
-    retention_usec = section.quantity(
-        "retention", TIME, default.retention_days * DAY_USEC, DAY_USEC
-    )
-    if retention_usec % DAY_USEC:
-        section.refuse(
-            "retention",
-            f"{section.name('retention')} is not a number of days",
-            f'write "{retention_usec // DAY_USEC + 1}d"',
-        )
     journal = JournalSpec(
-        retention_days=retention_usec // DAY_USEC,
+        retention_days=section.quantity("retention", DAYS, default.retention_days, 1),
         queue_max=section.count("queue_max", default.queue_max, 1_024, CAP_MAX),
     )
     section.done()
@@ -252,7 +240,7 @@ def _group(parent: Section, name: str, mark: Mark, node: Node) -> GroupSpec | No
     section.require("members", "members: [AGENT, …], in the order of their start")
     group = GroupSpec(
         name,
-        members=section.values("members", agent_name),
+        members=section.values("members", agent_name, least=1),
         strategy=section.choice("strategy", GroupStrategy, default.strategy),
         intensity=section.count("intensity", default.intensity, 0, RESTARTS_MAX),
         period_usec=section.quantity("period", TIME, default.period_usec, TICK_MIN_USEC),

@@ -11,6 +11,7 @@ from supervisord_asm.configuration.document import Mark
 
 # More errors than this in one file say nothing new; a file of garbage would make millions.
 ERRORS_PER_FILE_MAX = 100
+MESSAGE_MAX = 400  # characters; keys and names are quoted, and a file may hold any
 
 
 class Refusal(ValueError):
@@ -61,6 +62,7 @@ class Report:
 
     def add(self, mark: Mark, message: str, hint: str) -> None:
         """Note one fault; beyond ERRORS_PER_FILE_MAX only that there are more."""
+        message = _printable(message)
         if len(self.errors) < ERRORS_PER_FILE_MAX:
             self.errors.append(ConfigurationError(self.file, mark.line, mark.column, message, hint))
         elif len(self.errors) == ERRORS_PER_FILE_MAX:
@@ -73,3 +75,11 @@ class Report:
                     "mend those above first",
                 )
             )
+
+
+def _printable(text: str) -> str:
+    """Spell out what a terminal would act on: messages quote the file."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text[:MESSAGE_MAX]
+    )

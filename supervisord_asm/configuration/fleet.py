@@ -16,10 +16,10 @@ def check_fleet(
     agents: list[LocatedAgent], daemon: LocatedDaemon, complete: bool
 ) -> list[ConfigurationError]:
     """Judge the agents together. `complete` = every file was read, so absence means absence."""
-    errors = _taken_twice(agents)
+    errors = _members(agents, daemon) if complete else []
+    errors += _taken_twice(agents)
     if complete:
         errors += _dangling(agents)
-        errors += _members(agents, daemon)
     errors += _required_cycles(agents)
     if len(agents) > daemon.spec.agents_max:
         over = agents[daemon.spec.agents_max]

@@ -52,7 +52,7 @@ def read_gateway(parent: Section) -> GatewaySpec:
         enabled=section.flag("enabled", default.enabled),
         listen=section.read("listen", _loopback_address, default.listen),
         policy=policy,
-        chain=section.values("chain", lambda text: _provider(text, known)),
+        chain=section.values("chain", lambda text: _provider(text, known), least=1),
         timeout_usec=section.quantity("timeout", TIME, default.timeout_usec, TIMER_MIN_USEC),
         burst=section.count("burst", default.burst, 0, BURST_MAX),
         rate_per_sec=section.quantity("rate", RATE, default.rate_per_sec),
@@ -72,7 +72,7 @@ def read_agent_gateway(parent: Section, providers: frozenset[str]) -> AgentGatew
     policy = section.read("policy", _policy, None)
     wishes = AgentGatewaySpec(
         policy=None if policy is None else policy.value,
-        chain=section.values("chain", lambda text: _provider(text, providers)),
+        chain=section.values("chain", lambda text: _provider(text, providers), least=1),
         preferred_provider=section.read(
             "preferred_provider", lambda text: _provider(text, providers), None
         ),
@@ -127,7 +127,9 @@ def _loopback_address(text: str) -> str:
 def _url(text: str) -> str:
     if not _URL.fullmatch(text):
         raise Refusal(
-            f'"{text[:80]}" is no base URL', "https://HOST/PATH, without user, query or fragment"
+            # Not quoted: what is wrong with it may be a password in it.
+            "this is no base URL",
+            "https://HOST/PATH, without user, query or fragment",
         )
     return text
 

@@ -122,7 +122,7 @@ def read_probe(parent: Section) -> ProbeSpec | None:
     default = ProbeSpec()
     ways = [way for way in ("command", "tcp", "unix") if section.has(way)]
     probe = ProbeSpec(
-        command=section.values("command", plain_text, repeats=True),
+        command=section.values("command", plain_text, repeats=True, least=1),
         tcp=section.read("tcp", _host_and_port, None),
         unix=section.read("unix", absolute_path, None),
         interval_usec=section.quantity("interval", TIME, default.interval_usec, TIMER_MIN_USEC),
@@ -190,9 +190,7 @@ def read_watchdog(parent: Section, default: WatchdogSpec) -> WatchdogSpec:
     section = parent.section("watchdog")
     if section is None:
         return default
-    witnesses = section.values("witnesses", witness, tuple(sorted(default.witnesses)))
-    if section.has("witnesses") and not witnesses:
-        section.refuse("witnesses", f"{section.name('witnesses')} is empty", "[heartbeat]")
+    witnesses = section.values("witnesses", witness, tuple(sorted(default.witnesses)), least=1)
     watchdog = WatchdogSpec(frozenset(witnesses), section.flag("observe", default.observe))
     section.done()
     return watchdog

@@ -10,7 +10,7 @@ import signal
 from typing import TypeVar
 
 from supervisord_asm.configuration.errors import Refusal
-from supervisord_asm.configuration.suggestion import suggest
+from supervisord_asm.configuration.suggestion import nearest, suggest
 from supervisord_asm.core.capability import NAMES, Capability, parse_name
 from supervisord_asm.core.spec import (
     ALLOW_GROUPS,
@@ -45,6 +45,11 @@ def plain_text(text: str) -> str:
     """Pass a text on that exec, open and the journal can take."""
     if "\0" in text:
         raise Refusal("a NUL character", "remove it: no argument, path or variable can hold one")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # JSON can spell half of a surrogate pair; YAML cannot.
+        raise Refusal("half of a character", "remove it: it has no bytes") from None
     return text
 
 
@@ -58,8 +63,8 @@ def choose(text: str, choices: type[E]) -> E:
 
 
 def whole_number(text: str, minimum: int, maximum: int) -> int:
-    """Read decimal digits; neither 0x10 nor 1e3, and no sign unless negatives are allowed."""
-    digits = text.removeprefix("-") if minimum < 0 else text
+    """Read decimal digits; neither 0x10 nor 1e3."""
+    digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 20):
         raise Refusal(f'"{text}" is not a whole number', f"{minimum} to {maximum}")
     value = int(text)
@@ -81,18 +86,21 @@ def agent_name(text: str) -> str:
 
 
 def absolute_path(text: str) -> str:
-    """Check a path: absolute, without `.`, `..` and doubled slashes, ends no matter how."""
-    plain_text(text)
+    """Check a path: absolute and in its shortest form."""
     if not text.startswith("/"):
         raise Refusal(f'"{text[:80]}" is not absolute', "begin with /")
-    if len(text.encode("utf-8", "surrogatepass")) > PATH_MAX_BYTES:
+    return text if text == "/" else "/" + relative_path(text[1:])
+
+
+def relative_path(text: str) -> str:
+    """Check a path below some other: in its shortest form, a slash at its end is dropped."""
+    plain_text(text)
+    if len(text.encode()) > PATH_MAX_BYTES:
         raise Refusal(f"a path of {len(text)} characters", f"at most {PATH_MAX_BYTES} bytes")
-    parts = text.split("/")[1:]
-    if text != "/" and parts[-1] == "":
-        parts.pop()
-    if any(part in ("", ".", "..") for part in parts) and text != "/":
+    parts = text.removesuffix("/").split("/")
+    if any(part in ("", ".", "..") for part in parts):
         raise Refusal(f'"{text[:80]}" is not in its shortest form', "write it without . .. and //")
-    return "/" + "/".join(parts) if text != "/" else text
+    return "/".join(parts)
 
 
 def always_path(text: str) -> str:
@@ -150,7 +158,8 @@ def signal_number(text: str) -> int:
         return number
     if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) <= 64:
         return int(text)
-    raise Refusal(f'unknown signal "{text[:80]}"', suggest(text, _SIGNALS))
+    hint = nearest(text, _SIGNALS) or "a name as SIGTERM, or a number from 1 to 64"
+    raise Refusal(f'unknown signal "{text[:80]}"', hint)
 
 
 def exit_status(text: str) -> int:

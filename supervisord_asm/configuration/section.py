@@ -75,6 +75,11 @@ class Section:
         """Tell whether the key is there, with or without a value."""
         return key in self._pairs
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether no key at all is there."""
+        return not self._pairs
+
     def mark_of(self, key: str) -> Mark:
         """Say where a key stands; the section's own place when it is absent."""
         found = self._pairs.get(key)
@@ -109,9 +114,11 @@ class Section:
 
     def convert(self, node: Node, name: str, convert: Callable[[str], T], default: D) -> T | D:
         """Turn one node into a value; note what is wrong with it."""
-        if not isinstance(node, Scalar) or node.is_nothing():
-            kind = _kind(node)
-            self.report.add(node.mark, f"{name} is {kind}", "one value belongs here")
+        if is_nothing(node):
+            self.report.add(node.mark, f"{name} has an empty entry", 'write "" for an empty text')
+            return default
+        if not isinstance(node, Scalar):
+            self.report.add(node.mark, f"{name}: {_kind(node)}", "one value belongs here")
             return default
         try:
             if len(node.text) > TEXT_MAX_CHARACTERS:
@@ -166,7 +173,7 @@ class Section:
         """Read a node as a mapping called `name`."""
         if isinstance(node, Mapping):
             return Section(self.report, node, name)
-        self.report.add(node.mark, f"{name} is {_kind(node)}", "`key: value` lines belong here")
+        self.report.add(node.mark, f"{name}: {_kind(node)}", "`key: value` lines belong here")
         return None
 
     def list(self, key: str, single: bool = False) -> list[Node]:
@@ -178,7 +185,7 @@ class Section:
             if single:
                 return [node]
             self.report.add(
-                node.mark, f"{self.name(key)} is {_kind(node)}", "a list belongs here: [a, b]"
+                node.mark, f"{self.name(key)}: {_kind(node)}", "a list belongs here: [a, b]"
             )
             return []
         if len(node.items) > LIST_MAX:
@@ -196,13 +203,18 @@ class Section:
         *,
         single: bool = False,
         repeats: bool = False,
+        least: int = 0,
     ) -> tuple[T, ...]:
         """Take a list of scalars through `convert`; a value given twice is noted."""
         if key not in self._pairs:
             self._known.append(key)
             return default
         values: list[T] = []
-        for node in self.list(key, single):
+        nodes = self.list(key, single)
+        given = self._pairs[key][1]
+        if isinstance(given, Sequence) and len(given.items) < least:
+            self.refuse(key, f"{self.name(key)} is empty", "at least one entry")
+        for node in nodes:
             value = self.convert(node, self.name(key), convert, None)
             if value is None:
                 continue
@@ -232,5 +244,5 @@ class Section:
 
 def _kind(node: Node) -> str:
     if isinstance(node, Scalar):
-        return "nothing" if node.is_nothing() else "one value"
+        return "a single value"  # not quoted: it may be a variable's, with a secret in it
     return "a list" if isinstance(node, Sequence) else "a mapping"

@@ -25,18 +25,20 @@ def read_source(path: Path, report: Report, *, require_root_owner: bool) -> byte
     except OSError as error:
         report.add(NOWHERE, f"unable to read the file: {error.strerror}", _remedy(error))
         return None
-    with open(fd, "rb") as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             report.add(NOWHERE, "not a regular file", "remove it from the folder")
             return None
         if require_root_owner and not _only_root_writes(status, report):
             return None
-        try:
+        with open(fd, "rb", closefd=False) as file:
             return file.read(TEXT_MAX_BYTES + 1)  # one more than is taken: parse_document says so
-        except OSError as error:
-            report.add(NOWHERE, f"unable to read the file: {error.strerror}", _remedy(error))
-            return None
+    except OSError as error:
+        report.add(NOWHERE, f"unable to read the file: {error.strerror}", _remedy(error))
+        return None
+    finally:
+        os.close(fd)
 
 
 def list_sources(folder: Path, report: Report, *, require_root_owner: bool) -> list[Path]:

@@ -172,6 +172,17 @@ TIME = Quantity(
     },
 )  # fmt: skip
 
+# Whole days, for what is kept rather than waited for.
+DAYS = Quantity(
+    noun="number of days",
+    counted_in="days",
+    units={"d": (1, 1)},
+    example="400d",
+    maximum=TIME_MAX_USEC // (86_400 * 1_000_000),
+    natural=((_ANY, "d"),),
+    slips={"day": "d", "days": "d"},
+)
+
 # CPU time per second of wall time: a share of one core, or cores with a decimal point. "50" is
 # neither (half a core? fifty cores?), hence a bare number.
 CPU = Quantity(

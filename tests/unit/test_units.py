@@ -6,6 +6,7 @@ from supervisord_asm.core.units import (
     BYTE_RATE,
     CPU,
     CREDITS,
+    DAYS,
     MONEY,
     PRICE,
     RATE,
@@ -35,6 +36,7 @@ READ = [
     (CPU, "1.5", 1_500_000),
     (CPU, "0.001", 1_000),
     (CPU, "400%", 4_000_000),
+    (DAYS, "400d", 400),
     (RATE, "1000/s", 1000),
     (RATE, "120/min", 2),
     (RATE, "7200/h", 2),
@@ -63,6 +65,7 @@ WRITTEN = [
     (CPU, 500_000, "50%"),
     (CPU, 1_500_000, "150%"),
     (CPU, 1_234_567, "1.234567"),
+    (DAYS, 400, "400d"),
     (RATE, 0, "0/s"),
     (RATE, 1000, "1000/s"),
     (BYTE_RATE, 10 << 20, "10MiB/s"),
@@ -86,6 +89,7 @@ REFUSED = [
     (CPU, "50", '50 is a bare number: write "50%"'),
     (RATE, "1000", '1000 is a bare number: write "1000/s"'),
     (BYTE_RATE, "10", '10 is a bare number: write "10MiB/s"'),
+    (DAYS, "400", '400 is a bare number: write "400d"'),
     (SHARE, "25", '25 is a bare number: write "25%"'),
     (MONEY, "2.50", '2.50 is a bare number: write "2.50 USD"'),
     (PRICE, "3", '3 is a bare number: write "3 USD/Mtok"'),
@@ -108,8 +112,11 @@ REFUSED = [
     (RATE, "5/m", '"5/m" has the unknown unit "/m": write "5/min" (units: /h, /min, /s)'),
     (
         BYTE_RATE,
-        "5M/s",
-        '"5M/s" has the unknown unit "M/s": write "5MiB/s" (units: B/s, KiB/s, MiB/s, GiB/s, TiB/s)',
+        "5m/s",
+        (
+            '"5m/s" has the unknown unit "m/s": '
+            'write "5MiB/s" (units: B/s, KiB/s, MiB/s, GiB/s, TiB/s)'
+        ),
     ),
     (MONEY, "5 EUR", '"5 EUR" has the unknown unit "EUR": write "2.50 USD" (units: USD)'),
     (MONEY, "5 usd", '"5 usd" has the unknown unit "usd": write "5 USD" (units: USD)'),
@@ -164,7 +171,7 @@ def test_a_refusal_says_what_would_be_right(kind: Quantity, text: str, message: 
 
 
 def test_what_a_bare_number_is_told_to_be_is_right() -> None:
-    for kind in (SIZE, TIME, CPU, RATE, BYTE_RATE, SHARE, MONEY, PRICE, CREDITS):
+    for kind in (SIZE, TIME, DAYS, CPU, RATE, BYTE_RATE, SHARE, MONEY, PRICE, CREDITS):
         for number in ("1", "15", "99"):
             with pytest.raises(UnitError) as caught:
                 kind.parse(number)
@@ -172,14 +179,14 @@ def test_what_a_bare_number_is_told_to_be_is_right() -> None:
 
 
 def test_every_example_is_right_itself() -> None:
-    for kind in (SIZE, TIME, RATE, BYTE_RATE, SHARE, MONEY, PRICE, CREDITS):
+    for kind in (SIZE, TIME, DAYS, RATE, BYTE_RATE, SHARE, MONEY, PRICE, CREDITS):
         assert kind.parse(kind.example) > 0
     first, second = CPU.example.split('" of one core, or "')
     assert (CPU.parse(first), CPU.parse(second)) == (500_000, 1_500_000)
 
 
 def test_every_slip_leads_to_a_unit_that_exists() -> None:
-    for kind in (SIZE, TIME, CPU, RATE, BYTE_RATE, SHARE, MONEY, PRICE, CREDITS):
+    for kind in (SIZE, TIME, DAYS, CPU, RATE, BYTE_RATE, SHARE, MONEY, PRICE, CREDITS):
         for right in kind.slips.values():
             number = "3600" if kind is RATE else "3"  # a rate an hour has to come out whole
             assert kind.parse(f"{number}{right}") > 0
