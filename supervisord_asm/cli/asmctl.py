@@ -28,6 +28,7 @@ VERBS = {
     "wait-ready": "Wait until asmd answers and no agent is starting any more.",
     "check-config": "Check configuration files without applying them.",
     "reload": "Apply the changed configuration, or nothing of it if a file is wrong.",
+    "journal": "Verify the journal's chain of hashes, or show its records.",
     "backup": "Write a consistent copy of the journal to PATH while asmd runs.",
     "shutdown": "Stop every agent and end asmd.",
     "version": "Show the versions of asmctl and asmd.",

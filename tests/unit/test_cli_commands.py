@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from supervisord_asm.api.client import Unreachable
 from supervisord_asm.api.numbers import Control
 from supervisord_asm.cli import asminfo, asmlist, asmstatus
 from supervisord_asm.cli.asmctl import VERBS, dispatch, help_text, load_verb
-from supervisord_asm.cli.command import execute
-from supervisord_asm.cli.terminal import choose_paint, painted
+from supervisord_asm.cli.command import Command, execute
+from supervisord_asm.cli.options import Parsed
+from supervisord_asm.cli.terminal import Terminal, choose_paint, painted
 from supervisord_asm.core.snapshot import (
     AgentView,
     SystemView,
@@ -189,6 +191,27 @@ def test_a_daemon_that_does_not_run_is_said_in_one_line(
         f"asmctl status: unable to reach asmd at {path}: No such file or directory: is asmd "
         "running? start it with: "
     )
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code", "words"),
+    [
+        (errno.EACCES, 4, 'only root and members of the group "asm" may'),
+        (errno.ECONNREFUSED, 3, "is asmd running? start it with: "),
+        (errno.ETIMEDOUT, 3, "asmd runs but does not answer"),
+    ],
+)
+def test_what_keeps_from_the_daemon_is_told_with_the_way_out(
+    number: int, exit_code: int, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run(parsed: Parsed, terminal: Terminal) -> int:
+        raise Unreachable("/run/asm/control.sock", number)
+
+    assert execute("asmlist", Command("summary", run), []) == exit_code
+    line = capfd.readouterr().err
+    assert line.startswith("asmlist: unable to reach asmd at /run/asm/control.sock: ")
+    assert words in line
     assert line.count("\n") == 1
 
 

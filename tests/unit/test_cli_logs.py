@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from supervisord_asm.api.numbers import Control
+from supervisord_asm.cli import attached_run
 from supervisord_asm.cli.asmctl import dispatch
-from supervisord_asm.cli.attached_run import exit_code
+from supervisord_asm.cli.attached_run import AttachedRun, exit_code
 from supervisord_asm.cli.log_records import RecordSplitter, agent_bytes
+from supervisord_asm.cli.options import Parsed
 from supervisord_asm.cli.rotated_log import RotatedLog
+from supervisord_asm.cli.terminal import Terminal
 from supervisord_asm.core.logline import LogLine, Stream, format_line, parse_line, rebuild
 from tests.fake_asmd import FakeAsmd
 
@@ -122,6 +125,15 @@ def test_a_reader_that_looked_too_late_knows_it(tmp_path: Path) -> None:
             append(path, b"%d" % generation)
         assert read_all(log) == b"023"
         assert log.is_gap
+
+
+def test_a_file_that_is_rotated_between_two_opens_is_read_once(tmp_path: Path) -> None:
+    """Current and rotated are then one file under two names."""
+    path = tmp_path / "a.log"
+    path.write_bytes(b"once")
+    os.link(path, tmp_path / "a.log.1")
+    with RotatedLog(str(path), with_rotated=True) as log:
+        assert read_all(log) == b"once"
 
 
 def test_an_offset_beyond_the_file_is_one_of_the_rotated_file(tmp_path: Path) -> None:
@@ -232,6 +244,29 @@ def test_ctrl_c_stops_the_agent_shows_its_last_words_and_gives_130(
     assert (stdout, process.returncode) == (b"bye\n", 130)
     stops = [request for verb, request in asmd.calls if verb == Control.STOP]
     assert stops == [{"agents": ["7"], "all": False, "wait": False}]
+
+
+class LateLog(RotatedLog):
+    """A log whose last words come just after a read that found nothing, with the end."""
+
+    words = iter((b"", record(b"bye"), b""))
+    ended = threading.Event()
+
+    def read(self) -> bytes:
+        """Return the next words; the run ends with the first silence."""
+        self.ended.set()
+        return next(self.words)
+
+
+def test_last_words_that_come_with_the_end_are_shown(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    started = {"agent_id": 7, "run": 1, "log_path": str(tmp_path / "x"), "log_offset": 0}
+    run = AttachedRun(Parsed(), Terminal("test"), started)
+    monkeypatch.setattr(run, "_ended", LateLog.ended)
+    monkeypatch.setattr(attached_run, "RotatedLog", LateLog)
+    run._pass_output_on()
+    assert capfdbinary.readouterr().out == b"bye\n"
 
 
 @pytest.mark.parametrize(

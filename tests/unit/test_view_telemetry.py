@@ -62,6 +62,13 @@ def test_agents_with_the_highest_ids_go_last_of_all_and_only_without_events() ->
         assert cut["truncated"] is True or len(cut["recent_events"]) == 10
 
 
+def test_an_answer_that_is_one_byte_too_long_loses_an_agent_where_there_is_no_event() -> None:
+    shot = snapshot(4, 0)
+    cut = answer(shot, len(telemetry_json(shot)) - 1)
+    assert list(cut["agents"]) == ["1000", "1001", "1002"]
+    assert cut["truncated"] is True
+
+
 def test_no_buffer_is_left_emptier_than_needed() -> None:
     """One byte more than an answer needs never gives a smaller answer, and cuts are tight."""
     shot = snapshot(5, 5)
