@@ -105,9 +105,7 @@ def read_scope(parent: Section, default: ScopeSpec) -> ScopeSpec:
         return default
     if not isinstance(node, Mapping):
         return ScopeSpec(paths=parent.values("scope", absolute_path, single=True))
-    section = parent.open(node, parent.name("scope"))
-    if section is None:
-        return default
+    section = Section(parent.report, node, parent.name("scope"))
     scope = ScopeSpec(
         paths=section.values("paths", absolute_path, default.paths, single=True),
         max_file_size_bytes=section.limit("max_file_size", SIZE, default.max_file_size_bytes),

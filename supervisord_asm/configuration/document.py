@@ -97,6 +97,9 @@ def parse_document(data: bytes) -> Node | None:
             what,
             "mend the YAML here or in the line above",
         ) from error
+    except OverflowError as error:
+        # Where PyYAML has no libyaml, its scanner hands "\UFFFFFFFF" to chr().
+        raise YamlRefused(Mark(1, 1), "an escape of no character", "remove it") from error
     except yaml.reader.ReaderError as error:
         # libyaml's position counts bytes or characters by the kind of fault: not worth printing.
         raise YamlRefused(

@@ -90,15 +90,18 @@ def parse_daemon_text(text: str, file_name: str) -> DaemonSpec:
 
 
 def parse_agent_text(
-    text: str, file_name: str, daemon: DaemonSpec | None = None
+    text: str, file_name: str, daemon: DaemonSpec | None = None, *, is_alone: bool = True
 ) -> tuple[AgentSpec, ...]:
-    """Read one file of agents that is at hand as text; it has to be complete in itself."""
+    """Read one file of agents that is at hand as text.
+
+    `is_alone` = there are no other files: a dependency on an agent that is not in it dangles.
+    """
     report = Report(file_name)
     located = _defaults(Path(file_name))
     # Groups name agents of the whole folder: nothing that one file could be wrong about.
     located.spec = replace(daemon or located.spec, groups=())
     agents, whole = _agents(text.encode("utf-8", "surrogatepass"), report, located.spec)
-    errors = report.errors + check_fleet(agents, located, whole)
+    errors = report.errors + check_fleet(agents, located, whole and is_alone)
     if errors:
         raise ConfigurationErrors(errors)
     return tuple(without_passed(agent.spec) for agent in agents)

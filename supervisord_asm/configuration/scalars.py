@@ -95,8 +95,9 @@ def absolute_path(text: str) -> str:
 def relative_path(text: str) -> str:
     """Check a path below some other: in its shortest form, a slash at its end is dropped."""
     plain_text(text)
-    if len(text.encode()) > PATH_MAX_BYTES:
-        raise Refusal(f"a path of {len(text)} characters", f"at most {PATH_MAX_BYTES} bytes")
+    length_bytes = len(text.encode()) + 1  # with the slash before it
+    if length_bytes > PATH_MAX_BYTES:
+        raise Refusal(f"a path of {length_bytes} bytes", f"at most {PATH_MAX_BYTES} bytes")
     parts = text.removesuffix("/").split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise Refusal(f'"{text[:80]}" is not in its shortest form', "write it without . .. and //")

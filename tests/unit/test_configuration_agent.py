@@ -148,6 +148,12 @@ def test_dependencies_are_names_or_mappings() -> None:
     )
 
 
+def test_a_file_that_is_not_alone_may_depend_on_agents_of_others() -> None:
+    text = "name: a\ncommand: [x]\ndependencies: [elsewhere]\n"
+    (spec,) = parse_agent_text(text, "a.yaml", is_alone=False)
+    assert spec.dependencies == (DependencySpec("elsewhere"),)
+
+
 def test_cycles_through_optional_and_peer_edges_are_allowed() -> None:
     text = (
         "- {name: a, command: [x], dependencies: [b]}\n"

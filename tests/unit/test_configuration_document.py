@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import yaml
 
 from supervisord_asm.configuration.document import (
     DEPTH_MAX,
@@ -80,6 +81,15 @@ def test_bytes_that_are_no_utf8_are_shown_by_place() -> None:
     assert refused("a: ü".encode() + b"\n\xc3\xbcb\xff") == (
         "2:3: a byte that is not UTF-8: save the file as UTF-8"
     )
+
+
+def test_the_loader_without_libyaml_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"a: [&x 1, *x, 'no']\nb: {c: ~}\n"
+    tree = parse_document(data)
+    monkeypatch.setattr("supervisord_asm.configuration.document._LOADER", yaml.SafeLoader)
+    assert parse_document(data) == tree
+    assert refused(b'"\\UFFFFFFFF"') == "1:1: an escape of no character: remove it"
+    assert "more than 32 levels deep" in refused(b"[" * 400_000)
 
 
 def test_characters_that_yaml_forbids_are_refused() -> None:

@@ -42,6 +42,27 @@ def test_a_file_of_garbage_ends_in_a_bounded_list() -> None:
     assert errors[-1] == "101:3: more than 100 errors: mend those above first"
 
 
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            f"working_directory: /{'x' * 4095}\n",
+            "3:20: working_directory: a path of 4096 bytes: at most 4095 bytes",
+        ),
+        (
+            f"environment: {{A: {'x' * 131_072}}}\n",
+            "3:18: environment.A: has 131072 characters: at most 131071",
+        ),
+        (
+            f"environment_pass: [{', '.join(f'V{number}' for number in range(4097))}]\n",
+            "3:1: environment_pass has 4097 entries: at most 4096",
+        ),
+    ],
+)
+def test_what_is_too_long_is_refused_with_its_bound(text: str, error: str) -> None:
+    assert agent_errors(LEAST + text) == [error]
+
+
 def test_what_a_terminal_would_act_on_is_spelled_out() -> None:
     assert agent_errors('name: "a\\e[31m"\ncommand: [x]\n') == [
         '1:7: name: "a\\x1b[31m" is no name: a lower-case letter, then up to 62 of a-z 0-9 _ . -'

@@ -203,6 +203,21 @@ def test_what_is_no_file_is_refused_and_never_waited_for(write: Write, tmp_path:
     ]
 
 
+def test_too_many_files_are_refused(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisord_asm.configuration.source.FILES_MAX", 1)
+    write("asm.yaml", "")
+    write("agents.d/a.yaml", "name: a\ncommand: [x]\n")
+    write("agents.d/b.yaml", "name: b\ncommand: [x]\n")
+    assert errors(tmp_path) == ["agents.d: 2 files: at most 1: put agents into lists"]
+
+
+def test_a_path_that_leads_through_a_file_is_refused(write: Write, tmp_path: Path) -> None:
+    write("asm.yaml", "agents_dir: asm.yaml/agents.d\n")
+    assert errors(tmp_path) == ["asm.yaml/agents.d: unable to list: Not a directory: mend the path"]
+
+
 @pytest.mark.parametrize(
     ("mode", "refused"),
     [(0o644, False), (0o600, False), (0o664, True), (0o646, True), (0o666, True)],
