@@ -38,26 +38,27 @@ _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class AttachedRun:
     """One run, from its start to its end. Use once."""
 
-    def __init__(self, parsed: Parsed, terminal: Terminal, started: Mapping[str, Any]) -> None:
-        """`started` is the answer to RUN."""
+    def __init__(self, parsed: Parsed, terminal: Terminal) -> None:
         self._parsed = parsed
         self._terminal = terminal
-        self._agent_id: int = started["agent_id"]
-        self._run: int = started["run"]
-        self._log_path: str = started["log_path"]
-        self._log_offset_bytes: int = started["log_offset"]
+        # The answer to RUN; None until asmd has given it.
+        self._started: Mapping[str, Any] | None = None
         self._ended = threading.Event()
         self._ending: Mapping[str, Any] = {}
         self._failure: ClientError | None = None
         self._stop_signals: list[int] = []
 
-    def follow_to_end(self) -> int:
-        """Pass the output on until the run has ended. Returns the exit code."""
+    def run(self, request: Mapping[str, Any]) -> int:
+        """Start the agent and pass its output on until it has ended. Returns the exit code."""
         for number in _STOPPING_SIGNALS:
             signal.signal(number, self._on_signal)
+        with open_client(self._parsed, is_patient=True) as client:
+            self._started = client.control(Control.RUN, **request)
+        if self._stop_signals:
+            self._ask_to_end(Control.STOP)
         threading.Thread(target=self._await_end, daemon=True).start()
         try:
-            self._pass_output_on()
+            self._pass_output_on(self._started["log_path"], self._started["log_offset"])
         except BrokenPipeError:
             self._ask_to_end(Control.STOP)
             return 128 + signal.SIGPIPE
@@ -67,9 +68,9 @@ class AttachedRun:
             raise self._failure
         return exit_code(self._ending)
 
-    def _pass_output_on(self) -> None:
+    def _pass_output_on(self, log_path: str, offset_bytes: int) -> None:
         splitter = RecordSplitter()
-        with RotatedLog(self._log_path, self._log_offset_bytes) as log:
+        with RotatedLog(log_path, offset_bytes) as log:
             while True:
                 # Asked before the read: what was written before the end is then read to the end.
                 is_over = self._ended.is_set()
@@ -91,14 +92,15 @@ class AttachedRun:
                 self._terminal.write_bytes(payload)
 
     def _await_end(self) -> None:
+        assert self._started is not None, "only a run that has started is awaited"
+        request = {"agent": str(self._started["agent_id"]), "run": self._started["run"]}
         deadline_s = time.monotonic() + RECONNECT_S
         while True:
             try:
                 with open_client(self._parsed) as client:
                     client.set_timeout(None)
                     deadline_s = time.monotonic() + RECONNECT_S
-                    self._ending = client.control(Control.WAIT, agent=str(self._agent_id),
-                                                  run=self._run)  # fmt: skip
+                    self._ending = client.control(Control.WAIT, **request)
                 break
             except Unreachable as error:
                 if time.monotonic() >= deadline_s:
@@ -113,17 +115,24 @@ class AttachedRun:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Stop the agent at once, even while the main thread is blocked in a write."""
         self._stop_signals.append(number)
-        if len(self._stop_signals) > 2:
+        if self._started is None:
+            # It may be born at any moment and would then be left alone: wait for the answer, which
+            # names it. Whoever insists may leave.
+            if len(self._stop_signals) > 1:
+                raise KeyboardInterrupt
+        elif len(self._stop_signals) > 2:
             self._ended.set()  # the third time: leave, whatever the agent does
         else:
             self._ask_to_end(Control.STOP if len(self._stop_signals) == 1 else Control.KILL)
 
     def _ask_to_end(self, verb: Control) -> None:
+        assert self._started is not None, "only what has started can be ended"
+        agent_id = self._started["agent_id"]
         try:
             with open_client(self._parsed) as client:
-                client.control(verb, agents=[str(self._agent_id)], all=False, wait=False)
+                client.control(verb, agents=[str(agent_id)], all=False, wait=False)
         except ClientError as error:
-            self._terminal.complain(f"unable to stop agent {self._agent_id}: {error}")
+            self._terminal.complain(f"unable to stop agent {agent_id}: {error}")
 
 
 def exit_code(ending: Mapping[str, Any]) -> int:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,8 @@ class LoggingAsmd:
     def __init__(self, log: Path) -> None:
         self.log = log
         self.may_end = threading.Event()
+        self.may_start = threading.Event()
+        self.may_start.set()
         self.ending: dict[str, Any] = {"code": 0, "signal": None, "cause": "clean"}
         self.is_restarted = False
 
@@ -180,6 +183,7 @@ class LoggingAsmd:
                 view = {"agent_id": 7, "name": "a", "state": "active", "log_path": str(self.log)}
                 return 0, {"agent": view, "events": []}
             case Control.RUN:
+                self.may_start.wait(20)
                 offset = self.log.stat().st_size
                 append(self.log, LOG)
                 return 0, {"agent_id": 7, "name": "a", "run": 1, "log_path": str(self.log),
@@ -246,6 +250,20 @@ def test_ctrl_c_stops_the_agent_shows_its_last_words_and_gives_130(
     assert stops == [{"agents": ["7"], "all": False, "wait": False}]
 
 
+def test_ctrl_c_before_the_agent_is_born_stops_it_when_it_is(
+    logging_asmd: tuple[LoggingAsmd, FakeAsmd],
+) -> None:
+    played, asmd = logging_asmd
+    played.may_start.clear()
+    process = started_run(asmd)
+    while not asmd.calls:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    played.may_start.set()
+    stdout, _ = process.communicate(timeout=20)
+    assert (stdout, process.returncode) == (STDOUT + b"bye\n", 130)
+
+
 class LateLog(RotatedLog):
     """A log whose last words come just after a read that found nothing, with the end."""
 
@@ -261,11 +279,10 @@ class LateLog(RotatedLog):
 def test_last_words_that_come_with_the_end_are_shown(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
 ) -> None:
-    started = {"agent_id": 7, "run": 1, "log_path": str(tmp_path / "x"), "log_offset": 0}
-    run = AttachedRun(Parsed(), Terminal("test"), started)
+    run = AttachedRun(Parsed(), Terminal("test"))
     monkeypatch.setattr(run, "_ended", LateLog.ended)
     monkeypatch.setattr(attached_run, "RotatedLog", LateLog)
-    run._pass_output_on()
+    run._pass_output_on(str(tmp_path / "x"), 0)
     assert capfdbinary.readouterr().out == b"bye\n"
 
 

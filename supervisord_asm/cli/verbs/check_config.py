@@ -29,13 +29,20 @@ def run(parsed: Parsed, terminal: Terminal) -> int:
         else:
             for one in error.errors:
                 terminal.say(str(one))
-            terminal.complain(f"{path}: {len(error.errors)} mistakes, nothing would start")
+            terminal.complain(
+                f"{path}: {counted(len(error.errors), 'mistake')}, nothing would start"
+            )
         return code.NO
     if parsed.has("json"):
         write_json(terminal, path=str(path), agents=names, errors=[])
     else:
-        terminal.write(f"{path}: no mistakes, {len(names)} agents\n")
+        terminal.write(f"{path}: no mistakes, {counted(len(names), 'agent')}\n")
     return code.OK
+
+
+def counted(count: int, noun: str) -> str:
+    """Return "1 agent", "2 agents"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def read_agent_names(path: Path, *, is_any_owner: bool) -> list[str]:

@@ -22,12 +22,12 @@ LIMITS = ("cpu", "memory", "pids", "syscalls", "watchdog", "wall")
 def run(parsed: Parsed, terminal: Terminal) -> int:
     """Start the agent; with --wait stay attached until it ends."""
     request = read_request(parsed)
+    if parsed.has("wait"):
+        return AttachedRun(parsed, terminal).run(request)
     with open_client(parsed, is_patient=True) as client:
         started = client.control(Control.RUN, **request)
-    if not parsed.has("wait"):
-        terminal.write(f"{started['agent_id']}\n")
-        return code.OK
-    return AttachedRun(parsed, terminal, started).follow_to_end()
+    terminal.write(f"{started['agent_id']}\n")
+    return code.OK
 
 
 def read_request(parsed: Parsed) -> dict[str, Any]:

@@ -30,6 +30,8 @@ def run(parsed: Parsed, terminal: Terminal) -> int:
         unreachable: Unreachable | None = None
         try:
             with open_client(parsed) as client:
+                # An asmd that hangs must not make us wait longer than we were told to.
+                client.set_timeout(max(deadline_s - time.monotonic(), POLL_S))
                 listing = list_agents(client, with_ended=bool(agents))
             waiting, hopeless = pending_agents(listing, agents)
             if hopeless:
