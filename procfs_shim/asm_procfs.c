@@ -7,6 +7,7 @@
  * give all power away and serve.
  */
 #include "loop.h"
+#include "memory.h"
 #include "mountpoint.h"
 #include "options.h"
 #include "privilege.h"
@@ -119,6 +120,7 @@ static void clear(struct sasm_procfs *procfs)
 	}
 	sasm_ring_clear(&procfs->ring);
 	sasm_tree_clear(&procfs->tree);
+	sasm_memory_clear();
 }
 
 int main(int argc, char **argv)
@@ -134,7 +136,7 @@ int main(int argc, char **argv)
 	procfs.rules.agents_cgroup = options.agents_cgroup;
 	procfs.rules.operators = find_operators(options.group);
 	loop.signals = block_signals();
-	r = sasm_tree_init(&procfs.tree, &now);
+	r = sasm_memory_init() ? sasm_tree_init(&procfs.tree, &now) : -ENOMEM;
 	if (r < 0 || loop.signals < 0) {
 		fail("start", "asm-procfs", r < 0 ? r : -errno);
 		return 1;

@@ -3,6 +3,7 @@
 #include "body.h"
 
 #include "limits.h"
+#include "memory.h"
 
 #include <stdlib.h>
 
@@ -15,13 +16,13 @@ void sasm_store_init(struct sasm_store *store)
 
 struct sasm_body *sasm_body_new(uint32_t bytes)
 {
-	struct sasm_body *body = calloc(1, sizeof(*body));
+	struct sasm_body *body = sasm_allocate_zeroed(sizeof(*body));
 
 	if (!body)
 		return NULL;
 	/* Bytes apart from the count, so that eviction can free them alone. */
 	if (bytes) {
-		body->data = malloc(bytes);
+		body->data = sasm_allocate(bytes);
 		if (!body->data) {
 			free(body);
 			return NULL;

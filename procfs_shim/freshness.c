@@ -10,6 +10,7 @@
 void sasm_freshness_connect(struct sasm_freshness *freshness, int64_t now_ms)
 {
 	freshness->is_connected = true;
+	freshness->connection++;
 	freshness->connected_ms = now_ms;
 	freshness->tick_ms = 0;
 }
@@ -33,7 +34,7 @@ static bool is_stale(const struct sasm_freshness *freshness, const struct sasm_n
 	if (!freshness->is_connected)
 		return true;
 	if (!vouched_ms) {
-		if (node->put_ms < freshness->connected_ms)
+		if (node->put_connection != freshness->connection)
 			return true;
 		vouched_ms = freshness->connected_ms;
 	}

@@ -18,6 +18,7 @@
 
 struct sasm_freshness {
 	bool is_connected;
+	uint64_t connection; /* its number, from 1; 0 = there was none yet */
 	int64_t connected_ms;
 	int64_t tick_ms; /* of this connection; 0 = none yet */
 	int64_t heard_ms; /* the last TICK of any connection; 0 = never */

@@ -26,7 +26,7 @@
 
 struct sasm_when sasm_now(void)
 {
-	struct sasm_when when;
+	struct sasm_when when = { .connection = 0 };
 	struct timespec boot;
 
 	clock_gettime(CLOCK_BOOTTIME, &boot);

@@ -2,6 +2,8 @@
 /* Handles and the count per uid; see handle.h. */
 #include "handle.h"
 
+#include "memory.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -20,7 +22,7 @@ static int count_up(struct sasm_handles *handles, uid_t uid)
 	struct sasm_holder *holder = find_holder(handles, uid);
 
 	if (!holder) {
-		holder = calloc(1, sizeof(*holder));
+		holder = sasm_allocate_zeroed(sizeof(*holder));
 		if (!holder)
 			return -ENOMEM;
 		holder->uid = uid;
@@ -51,7 +53,7 @@ int sasm_handle_new(struct sasm_handles *handles, struct sasm_node *node, uid_t 
 
 	if (r < 0)
 		return r;
-	handle = calloc(1, sizeof(*handle));
+	handle = sasm_allocate_zeroed(sizeof(*handle));
 	if (!handle) {
 		count_down(handles, uid);
 		return -ENOMEM;

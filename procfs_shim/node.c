@@ -6,6 +6,8 @@
  */
 #include "node.h"
 
+#include "memory.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +42,7 @@ struct sasm_node *sasm_node_new(struct sasm_tree *tree, struct sasm_node *parent
 				enum sasm_kind kind, const struct sasm_when *now)
 {
 	size_t length = strlen(name);
-	struct sasm_node *node = calloc(1, sizeof(*node) + length + 1);
+	struct sasm_node *node = sasm_allocate_zeroed(sizeof(*node) + length + 1);
 
 	if (!node)
 		return NULL;

@@ -135,6 +135,7 @@ static int obey_all(struct sasm_procfs *procfs, const char *data, size_t bytes)
 	size_t used;
 	int r;
 
+	now.connection = procfs->freshness.connection;
 	while (bytes) {
 		r = sasm_parser_feed(&procfs->parser, data, bytes, &used);
 		if (r < 0)

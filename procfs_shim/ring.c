@@ -2,6 +2,8 @@
 /* The ring of lines and its cursors; see ring.h. */
 #include "ring.h"
 
+#include "memory.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -57,7 +59,7 @@ int sasm_ring_append(struct sasm_ring *ring, const char *text, size_t bytes, boo
 	hash = hash_text(text, bytes);
 	if (is_replay && is_in_ring(ring, text, bytes, hash))
 		return 0;
-	line = malloc(sizeof(*line) + bytes + 1);
+	line = sasm_allocate(sizeof(*line) + bytes + 1);
 	if (line) {
 		line->references = 1;
 		line->bytes = (uint32_t)bytes + 1;

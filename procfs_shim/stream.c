@@ -12,6 +12,8 @@
  */
 #include "procfs.h"
 
+#include "memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
@@ -125,7 +127,7 @@ void sasm_stream_read(struct sasm_procfs *procfs, fuse_req_t req, struct sasm_ha
 		return;
 	}
 	if (procfs->parked_count < SASM_PARKED_MAX)
-		parked = malloc(sizeof(*parked));
+		parked = sasm_allocate(sizeof(*parked));
 	if (!parked) {
 		fuse_reply_err(req, ENOMEM);
 		return;

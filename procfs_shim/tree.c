@@ -108,6 +108,7 @@ int sasm_tree_put(struct sasm_tree *tree, const char *name, enum sasm_kind kind,
 	node->body = body;
 	node->kind = kind;
 	node->put_ms = now->boot_ms;
+	node->put_connection = now->connection;
 	node->changed = now->wall;
 	node->generation = tree->generation;
 	return 0;

@@ -32,7 +32,8 @@ struct sasm_node {
 	uint32_t open_count;
 	uint32_t generation; /* of the last sync that put it */
 	uint32_t directory_count; /* directories directly below */
-	int64_t put_ms; /* boot time of the last PUT; 0 = never */
+	int64_t put_ms; /* boot time of the last PUT; 0 = never … */
+	uint64_t put_connection; /* … and over which connection it came */
 	struct timespec changed; /* wall clock, for st_mtime */
 	struct sasm_body *body; /* text, or encoded listing (may be NULL) */
 	struct sasm_node *parent; /* NULL: the root, or removed */
@@ -56,10 +57,13 @@ struct sasm_tree {
 	struct sasm_bucket by_name[SASM_TREE_BUCKETS];
 };
 
-/* When something was put: boot time for ages, wall clock for st_mtime. */
+/* When something was put: boot time for ages, wall clock for st_mtime, and the
+ * number of the daemon's connection, for clocks cannot tell two in one tick.
+ */
 struct sasm_when {
 	int64_t boot_ms;
 	struct timespec wall;
+	uint64_t connection;
 };
 
 /* The root, `agents`, `events` and the not-initialised texts. 0 or -ENOMEM. */

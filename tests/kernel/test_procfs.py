@@ -307,6 +307,7 @@ def test_fifty_readers_during_updates_each_see_one_version(server: Server, peer:
             version += 1
             peer.text("status", body(version))
             peer.text("agents/100/status", body(version))
+            peer.send(frames.encode_tick())
     seen = set().union(*(reader.result() for reader in readers))
     assert len(seen) > 2, "the readers must have seen updates"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -336,6 +337,75 @@ def test_old_bodies_that_somebody_holds_are_bounded(server: Server) -> None:
     assert results == ["gone"] * 7 + [f"{version:07d}" for version in range(7, 16)]
 
 
+@contextmanager
+def without_memory(pid: int) -> Iterator[None]:
+    """Take address space away from a running process; afterwards, give it back.
+
+    A sanitized program cannot live with a limit: that one only has to bear the load.
+    """
+    if not IS_SANITIZED:
+        resource.prlimit(pid, resource.RLIMIT_AS, (1, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+
+
+@contextmanager
+def many_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def open_often(path: Path, times: int) -> tuple[list[int], int]:
+    """Return what could be opened, and how often there was no memory for it."""
+    held = []
+    failures = 0
+    for _ in range(times):
+        try:
+            held.append(os.open(path, os.O_RDONLY))
+        except OSError as error:
+            failures += error.errno == errno.ENOMEM
+    return held, failures
+
+
+def refuses(server: Server, name: str, size: int) -> bool:
+    """Whether a body of this size costs the connection."""
+    with server.connect() as peer:
+        try:
+            peer.text(name, "x" * size)
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+        return peer.was_closed(0.1)
+
+
+def test_without_any_memory_requests_fail_and_the_server_lives() -> None:
+    # Root may limit root without more capabilities.
+    with served(user="no-such-user") as server, many_descriptors():
+        command = ["cat", str(server.mount / "events")]
+        with subprocess.Popen(command) as parked, without_memory(server.pid):
+            held, failures = open_often(server.mount / "status", 5000)
+            assert IS_SANITIZED or failures > 100
+            assert refuses(server, "big", 1 << 20) != IS_SANITIZED
+            # Requests are still heard: a killed reader is let go, a closed file is closed.
+            parked.kill()
+            assert parked.wait(2.0) == -signal.SIGKILL
+            assert all(os.pread(descriptor, 5, 0) == b"Agent" for descriptor in held[-50:])
+            for descriptor in held:
+                os.close(descriptor)
+            again, _ = open_often(server.mount / "status", 5000)
+            assert len(again) >= len(held)
+            for descriptor in again:
+                os.close(descriptor)
+        with server.connect() as peer:
+            peer.text("status", "again\n")
+            server.wait_for("status", "again")
+
+
 def test_want_of_memory_costs_the_connection_not_the_server(server: Server) -> None:
     server.stop()
     if IS_SANITIZED:
@@ -348,16 +418,7 @@ def test_want_of_memory_costs_the_connection_not_the_server(server: Server) -> N
     with server.connect() as peer:
         peer.text("status", "small\n")
         server.wait_for("status", "small")
-    refused = 0
-    for number in range(12):
-        with server.connect() as peer:
-            try:
-                peer.text(f"big{number}", "x" * (8 << 20))
-            except (BrokenPipeError, ConnectionResetError):
-                refused += 1
-                continue
-            refused += peer.was_closed(0.05)
-    assert refused > 3
+    assert sum(refuses(server, f"big{number}", 8 << 20) for number in range(12)) > 3
     assert "Cannot allocate memory" in server.errors.read_text()
     assert server.read().startswith("small\n")
     with server.connect() as peer:
