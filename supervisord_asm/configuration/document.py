@@ -88,7 +88,7 @@ def parse_document(data: bytes) -> Node | None:
     """Turn one YAML document into its tree; None when it holds nothing but comments."""
     text = _decode(data)
     try:
-        return _Builder().build(yaml.parse(text, Loader=_LOADER))
+        return _Builder().build(_events(text))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = error.problem or error.context or "not YAML"
@@ -125,16 +125,22 @@ def _decode(data: bytes) -> str:
         raise YamlRefused(mark, "a byte that is not UTF-8", "save the file as UTF-8") from error
 
 
+@dataclass(slots=True)
+class _Frame:
+    """A collection that is not closed yet: a mapping's keys and values lie in it by turns."""
+
+    node: Sequence | Mapping
+    anchor: str | None
+    items: "list[Node]"
+    weight: int  # of all in it, aliases expanded
+
+
 class _Builder:
-    """Builds the tree from events with a stack of its own; `weights` bounds alias expansion."""
+    """Builds the tree from events, with a stack of its own."""
 
     def __init__(self) -> None:
-        self._root: Node | None = None
-        # Open collections: the node, the key that waits for its value, and the nodes so far.
-        self._open: list[Sequence | Mapping] = []
-        self._keys: list[Node | None] = []
-        self._weights: list[int] = []
-        self._anchors: list[str | None] = []
+        self._top = _Frame(Sequence([], NOWHERE), None, [], 0)  # the document
+        self._below: list[_Frame] = []
         self._named: dict[str, tuple[Node, int]] = {}
 
     def build(self, events: Iterator[yaml.Event]) -> Node | None:
@@ -156,8 +162,9 @@ class _Builder:
                     raise YamlRefused(
                         _mark(event), "a second document in one file", "one list, without ---"
                     )
-        # `---` alone, or only comments, comes as one empty scalar or as no document.
-        return None if self._root is not None and is_nothing(self._root) else self._root
+        # `---` alone comes as one empty scalar, only comments as no document.
+        root = self._top.items
+        return root[0] if root and not is_nothing(root[0]) else None
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         if event.tag is not None and event.tag != "!":
@@ -165,55 +172,60 @@ class _Builder:
         node = Scalar(event.value, event.implicit[0] and event.tag is None, _mark(event))
         if event.anchor is not None:
             self._named[event.anchor] = (node, 1)
-        self._place(node, 1)
+        self._place(node, 1, node.mark)
 
     def _start(self, node: Sequence | Mapping, event: yaml.CollectionStartEvent) -> None:
         if event.tag is not None:
             raise _tagged(event)
-        if len(self._open) >= DEPTH_MAX:
+        if len(self._below) >= DEPTH_MAX:
             raise YamlRefused(node.mark, f"more than {DEPTH_MAX} levels deep", "nest less")
-        self._open.append(node)
-        self._keys.append(None)
-        self._weights.append(1)
-        self._anchors.append(event.anchor)
+        self._below.append(self._top)
+        self._top = _Frame(node, event.anchor, [], 1)
 
     def _end(self) -> None:
-        node, weight, anchor = self._open.pop(), self._weights.pop(), self._anchors.pop()
-        self._keys.pop()
-        if anchor is not None:
+        frame, self._top = self._top, self._below.pop()
+        node = frame.node
+        if isinstance(node, Mapping):
+            node.pairs = list(zip(frame.items[::2], frame.items[1::2], strict=True))
+        else:
+            node.items = frame.items
+        if frame.anchor is not None:
             # Named only now: an alias to a node that is still open would make a ring.
-            self._named[anchor] = (node, weight)
-        self._place(node, weight)
+            self._named[frame.anchor] = (node, frame.weight)
+        self._place(node, frame.weight, node.mark)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
+        mark = _mark(event)
         found = self._named.get(str(event.anchor))
         if found is None:
             raise YamlRefused(
-                _mark(event), f"*{event.anchor} names no anchor", "an anchor that stands above it"
+                mark, f"*{event.anchor} names no anchor", "an anchor that stands above it"
             )
-        self._place(*found, at=event)
+        self._place(*found, mark)
 
-    def _place(self, node: Node, weight: int, at: yaml.Event | None = None) -> None:
-        if not self._open:
-            self._root = node
-            return
-        self._weights[-1] += weight
-        if self._weights[-1] > NODES_MAX:
+    def _place(self, node: Node, weight: int, mark: Mark) -> None:
+        top = self._top
+        top.items.append(node)
+        top.weight += weight
+        if top.weight > NODES_MAX:
             raise YamlRefused(
-                _mark(at) if at else node.mark,
+                mark,
                 f"more than {NODES_MAX} values once aliases are expanded",
                 "use fewer aliases",
             )
-        parent = self._open[-1]
-        if isinstance(parent, Sequence):
-            parent.items.append(node)
-            return
-        key = self._keys[-1]
-        if key is None:
-            self._keys[-1] = node
-        else:
-            parent.pairs.append((key, node))
-            self._keys[-1] = None
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    """Yield what yaml.parse would, without asking before each event whether there is one."""
+    loader = _LOADER(text)
+    try:
+        while True:
+            event = loader.get_event()
+            yield event
+            if isinstance(event, yaml.StreamEndEvent):
+                return
+    finally:
+        loader.dispose()
 
 
 def _mark(event: yaml.Event) -> Mark:
