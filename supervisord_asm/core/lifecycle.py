@@ -14,19 +14,45 @@ ending may change it. This is how a commanded stop never resurrects: it sets `af
 nothing later asks the restart policy again.
 
 Invariants: `run` grows by one at each Spawn; `exit` is set exactly while STOPPING waits for
-emptiness; BACKOFF and FAILED and STOPPED have no process. The table is total: a pair that cannot
-happen maps to `_ignore` with its reason in the table's comment, so a missing pair is a bug.
+emptiness; BACKOFF and FAILED and STOPPED have no process. The table is total but for Adopted, which
+is for agents at rest: a pair that cannot happen maps to `_ignore`, so a missing one is a bug.
 
 Words: systemd.service(5), Erlang supervisor(3); states: ../shared/spec/CONTRACT.md ("Values").
 The states throttled and frozen come with the calls that enter them.
 """
 
-import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from supervisord_asm.core.events import EventType
+from supervisord_asm.core.lifecycle_effects import (
+    Arm,
+    AwaitEmpty,
+    Disarm,
+    Effect,
+    KillTree,
+    Record,
+    Spawn,
+    Terminate,
+    Timer,
+)
+from supervisord_asm.core.lifecycle_events import (
+    Adopted,
+    Emptied,
+    Event,
+    ExecDone,
+    ExecFailed,
+    Exited,
+    Reset,
+    Restart,
+    Spawned,
+    SpawnRefused,
+    Start,
+    Stop,
+    TimerFired,
+)
+from supervisord_asm.core.lifecycle_state import LIVING, After, Lifecycle, Policy, State
 from supervisord_asm.core.restart import (
     Cause,
     Decision,
@@ -35,209 +61,15 @@ from supervisord_asm.core.restart import (
     exit_number,
     is_crash,
 )
-from supervisord_asm.core.spec import RestartSpec
 
-
-class State(enum.StrEnum):
-    """Where an agent stands. Values are shown to people and are ABI."""
-
-    STOPPED = "stopped"
-    STARTING = "starting"
-    ACTIVE = "active"
-    STOPPING = "stopping"
-    BACKOFF = "backoff"
-    FAILED = "failed"
-
-
-LIVING = frozenset({State.STARTING, State.ACTIVE, State.STOPPING})
-
-
-class Timer(enum.Enum):
-    """The deadlines of one agent; at most one of each is armed."""
-
-    START = enum.auto()
-    GRACE = enum.auto()
-    BACKOFF = enum.auto()
-    STABLE = enum.auto()
-
-
-class After(enum.Enum):
-    """What follows the end of the run."""
-
-    DECIDE = enum.auto()  # the exit is not known yet: the restart policy will say
-    STOP = enum.auto()
-    START = enum.auto()  # a start or restart that was commanded
-    RESTART = enum.auto()  # by the policy, charged
-    FAIL = enum.auto()
-
-
-# -- Events: what happened. Those with a run are dropped by the caller when it is not the current one.
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Somebody wants it to run."""
-
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Somebody wants it gone: politely, with grace; `by_force` goes straight to cgroup.kill."""
-
-    by: str
-    cause: Cause = Cause.OPERATOR
-    by_force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """Stop, then start."""
-
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """Forget the failures."""
-
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spawned:
-    """The process exists."""
-
-    pid: int
-    start_time_ticks: int
-
-
-@dataclass(frozen=True, slots=True)
-class SpawnRefused:
-    """No process came to be; `text` says why."""
-
-    errno: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExecDone:
-    """The agent's own program runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecFailed:
-    """asm-exec could not become the program. Its exit follows."""
-
-    stage: str
-    errno: int
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """The main process ended: `code`, or `signal`, or neither when nobody can know any more.
-
-    `cause` overrides what the status says (the keeper's death, a shutdown found out later).
-    """
-
-    code: int | None
-    signal: int | None
-    cause: Cause | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Emptied:
-    """No process is left in the cgroup."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimerFired:
-    """A deadline that we armed has come."""
-
-    timer: Timer
-
-
-Event = (
-    Start | Stop | Restart | Reset | Spawned | SpawnRefused | ExecDone | ExecFailed
-    | Exited | Emptied | TimerFired
-)  # fmt: skip
-
-
-# -- Effects: what to do, in order.
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Append to the history. What follows Spawn waits until this is durable."""
-
-    type: EventType
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Spawn:
-    """Begin run number `run`; only after every Record before it is durable."""
-
-    run: int
-
-
-@dataclass(frozen=True, slots=True)
-class Terminate:
-    """Send the spec's stop signal to the main process."""
-
-
-@dataclass(frozen=True, slots=True)
-class KillTree:
-    """cgroup.kill."""
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitEmpty:
-    """Kill what is left and say Emptied when nothing is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """Set the deadline, replacing an earlier one of its kind."""
-
-    timer: Timer
-    delay_usec: int
-
-
-@dataclass(frozen=True, slots=True)
-class Disarm:
-    """Forget the deadline."""
-
-    timer: Timer
-
-
-Effect = Record | Spawn | Terminate | KillTree | AwaitEmpty | Arm | Disarm
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The parts of an agent's spec that its life depends on."""
-
-    restart: RestartSpec
-    grace_usec: int
-    start_timeout_usec: int
-
-
-@dataclass(slots=True)
-class Lifecycle:
-    """The state of one agent's life. Changed by `step` only."""
-
-    policy: Policy
-    state: State = State.STOPPED
-    run: int = 0
-    restart_count: int = 0
-    pid: int | None = None
-    after: After = After.DECIDE
-    attempt: int = 0  # the restart that BACKOFF or draining leads to
-    delay_usec: int = 0
-    cause: Cause | None = None  # why we are ending it; None = it ends by itself
-    exit: Exited | None = None
-    exec_failure: ExecFailed | None = None
+# The whole vocabulary of a life under one name, for whoever drives one.
+__all__ = [
+    "step", "Step", "IllegalTransition", "TABLE",
+    "Lifecycle", "Policy", "State", "LIVING", "After",
+    "Event", "Start", "Stop", "Restart", "Reset", "Adopted", "Spawned", "SpawnRefused", "ExecDone",
+    "ExecFailed", "Exited", "Emptied", "TimerFired",
+    "Effect", "Record", "Spawn", "Terminate", "KillTree", "AwaitEmpty", "Arm", "Disarm", "Timer",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +111,9 @@ def _spawn(life: Lifecycle) -> tuple[Effect, ...]:
     life.run += 1
     life.after = After.DECIDE
     life.cause = life.exit = life.exec_failure = life.pid = None
+    life.is_forced = False
     life.attempt = life.delay_usec = 0
+    life.reason = ""
     return (
         Record(EventType.SPAWN, {"run": life.run}),
         Spawn(life.run),
@@ -298,21 +132,24 @@ def _start_after_stop(life: Lifecycle, event: Start | Restart, jitter: int) -> S
     return Step(note="starts once it has stopped")
 
 
+def _stop_record(by: str, cause: Cause) -> Record:
+    return Record(EventType.STOP, {"by": by, "cause": cause.value})
+
+
+def _kill(life: Lifecycle) -> KillTree:
+    life.is_forced = True
+    return KillTree()
+
+
 def _begin_stop(life: Lifecycle, by: str, cause: Cause, by_force: bool, after: After) -> Step:
     life.state = State.STOPPING
     life.after = after
     life.cause = cause
     way: tuple[Effect, ...] = (
-        (KillTree(),) if by_force else (Terminate(), Arm(Timer.GRACE, life.policy.grace_usec))
+        (_kill(life),) if by_force else (Terminate(), Arm(Timer.GRACE, life.policy.grace_usec))
     )
     return Step(
-        (
-            Record(EventType.STOP, {"by": by, "cause": cause.value}),
-            Disarm(Timer.START),
-            Disarm(Timer.STABLE),
-            *way,
-        ),
-        "stopping",
+        (_stop_record(by, cause), Disarm(Timer.START), Disarm(Timer.STABLE), *way), "stopping"
     )
 
 
@@ -326,10 +163,12 @@ def _restart(life: Lifecycle, event: Restart, jitter: int) -> Step:
 
 def _stop_harder(life: Lifecycle, event: Stop, jitter: int) -> Step:
     # Whatever was to follow (a restart by policy, a commanded one) does not any more.
+    is_news = life.after is not After.STOP or (event.by_force and not life.is_forced)
     life.after = After.STOP
-    if life.cause is None:
-        life.cause = event.cause
-    return Step((KillTree(),) if event.by_force else (), "stopping")
+    effects: list[Effect] = [_stop_record(event.by, event.cause)] if is_news else []
+    if event.by_force:
+        effects.append(_kill(life))
+    return Step(tuple(effects), "stopping")
 
 
 def _stop_in_backoff(life: Lifecycle, event: Stop, jitter: int) -> Step:
@@ -337,7 +176,7 @@ def _stop_in_backoff(life: Lifecycle, event: Stop, jitter: int) -> Step:
     return Step(
         (
             Disarm(Timer.BACKOFF),
-            Record(EventType.STOP, {"by": event.by, "cause": event.cause.value}),
+            _stop_record(event.by, event.cause),
             Record(EventType.STOPPED, {}),
         ),
         "stopped",
@@ -345,10 +184,27 @@ def _stop_in_backoff(life: Lifecycle, event: Stop, jitter: int) -> Step:
 
 
 def _reset(life: Lifecycle, event: Reset, jitter: int) -> Step:
+    # What is decided already is forgiven too: a restart to come is the first, a failure is none.
+    life.attempt = 1 if life.attempt > life.restart_count else 0
     life.restart_count = 0
+    if life.after is After.FAIL:
+        life.after = After.STOP
     if life.state is State.FAILED:
         life.state = State.STOPPED
     return Step((Record(EventType.RESET, {"by": event.by}),), "reset")
+
+
+def _adopted(life: Lifecycle, event: Adopted, jitter: int) -> Step:
+    # Its SPAWN was recorded by the daemon that began it; its deadlines ended with that daemon.
+    life.run, life.pid = event.run, event.pid
+    life.after = After.DECIDE
+    life.is_forced = False
+    life.cause = life.exit = life.exec_failure = None
+    if not event.is_active:
+        life.state = State.STARTING
+        return Step((Arm(Timer.START, life.policy.start_timeout_usec),))
+    life.state = State.ACTIVE
+    return Step(_watch_stability(life))
 
 
 def _spawned(life: Lifecycle, event: Spawned, jitter: int) -> Step:
@@ -357,30 +213,31 @@ def _spawned(life: Lifecycle, event: Spawned, jitter: int) -> Step:
 
 
 def _spawned_too_late(life: Lifecycle, event: Spawned, jitter: int) -> Step:
-    # The stop came while the birth was on its way: it could signal nobody then.
+    # The stop came while the birth was on its way: it could signal, or kill, nobody then.
     life.pid = event.pid
-    return Step((Terminate(),))
+    return Step((KillTree() if life.is_forced else Terminate(),))
 
 
 def _exec_done(life: Lifecycle, event: ExecDone, jitter: int) -> Step:
     life.state = State.ACTIVE
-    effects: list[Effect] = [
-        Disarm(Timer.START),
-        Record(EventType.STARTED, {"run": life.run, "pid": life.pid}),
-    ]
-    if life.restart_count:
-        effects.append(Arm(Timer.STABLE, life.policy.restart.stable_usec))
-    return Step(tuple(effects))
+    started = Record(EventType.STARTED, {"run": life.run, "pid": life.pid})
+    return Step((Disarm(Timer.START), started, *_watch_stability(life)))
+
+
+def _watch_stability(life: Lifecycle) -> tuple[Effect, ...]:
+    if life.restart_count == 0:
+        return ()
+    return (Arm(Timer.STABLE, life.policy.restart.stable_usec),)
 
 
 def _exec_failed(life: Lifecycle, event: ExecFailed, jitter: int) -> Step:
     life.exec_failure = event
-    return Step(
-        (Record(EventType.EXEC_FAILED, {"stage": event.stage, "errno": event.errno}),)
-    )
+    return Step((Record(EventType.EXEC_FAILED, {"stage": event.stage, "errno": event.errno}),))
 
 
 def _spawn_refused(life: Lifecycle, event: SpawnRefused, jitter: int) -> Step:
+    if life.exit is not None:
+        return Step()  # the keeper was lost before it could answer, and that was its end
     life.exec_failure = ExecFailed(event.text, event.errno)
     record = Record(EventType.EXEC_FAILED, {"stage": event.text, "errno": event.errno})
     ended = _exited(life, Exited(None, None), jitter)
@@ -392,7 +249,7 @@ def _start_timed_out(life: Lifecycle, event: TimerFired, jitter: int) -> Step:
         return Step()
     life.state = State.STOPPING
     life.cause = Cause.START_TIMEOUT
-    return Step((KillTree(),))
+    return Step((_kill(life),))
 
 
 def _stable(life: Lifecycle, event: TimerFired, jitter: int) -> Step:
@@ -403,7 +260,7 @@ def _stable(life: Lifecycle, event: TimerFired, jitter: int) -> Step:
 
 
 def _grace_over(life: Lifecycle, event: TimerFired, jitter: int) -> Step:
-    return Step((KillTree(),)) if event.timer is Timer.GRACE else Step()
+    return Step((_kill(life),)) if event.timer is Timer.GRACE else Step()
 
 
 def _backoff_over(life: Lifecycle, event: TimerFired, jitter: int) -> Step:
@@ -426,19 +283,22 @@ def _respawn(life: Lifecycle) -> tuple[Effect, ...]:
 
 
 def _cause(life: Lifecycle, event: Exited) -> Cause:
-    if event.cause is not None and life.cause is None:
-        return event.cause
     if life.cause is not None:
         return life.cause
+    if event.cause is not None:
+        return event.cause
     if life.exec_failure is not None:
         return Cause.EXEC_FAILURE
     return cause_of_exit(life.policy.restart, event.code, event.signal)
 
 
 def _exited(life: Lifecycle, event: Exited, jitter: int) -> Step:
+    if life.exit is not None:
+        return Step()  # one run has one exit, however often it is told
     cause = _cause(life, event)
     life.state = State.STOPPING
     life.exit = event
+    pid, life.pid = life.pid, None
     effects: list[Effect] = [
         Disarm(Timer.START),
         Disarm(Timer.GRACE),
@@ -449,7 +309,7 @@ def _exited(life: Lifecycle, event: Exited, jitter: int) -> Step:
                 "code": event.code,
                 "signal": event.signal,
                 "cause": cause.value,
-                "pid": life.pid,
+                "pid": pid,
                 "run": life.run,
                 "crashed": is_crash(cause),
             },
@@ -468,6 +328,7 @@ def _decide(life: Lifecycle, cause: Cause, event: Exited, jitter: int) -> None:
     restart = life.policy.restart
     verdict = decide_restart(restart, cause, number, life.restart_count, jitter)
     life.attempt, life.delay_usec = verdict.attempt, verdict.delay_usec
+    life.reason = "exec-failure" if cause is Cause.EXEC_FAILURE else verdict.reason
     life.after = {
         Decision.RESTART: After.RESTART,
         Decision.FAIL: After.FAIL,
@@ -504,10 +365,7 @@ def _emptied(life: Lifecycle, event: Emptied, jitter: int) -> Step:
         return Step((Arm(Timer.BACKOFF, life.delay_usec),))
     if after is After.FAIL:
         life.state = State.FAILED
-        reason = "exec-failure" if life.exec_failure else "restart limit"
-        if life.policy.restart.max_restarts > life.restart_count and not life.exec_failure:
-            reason = "crashed, and its restart policy forbids another start"
-        return Step((Record(EventType.FAILED, {"reason": reason}),))
+        return Step((Record(EventType.FAILED, {"reason": life.reason}),))
     life.state = State.STOPPED
     return Step((Record(EventType.STOPPED, {}),))
 
@@ -518,8 +376,8 @@ def _emptied(life: Lifecycle, event: Emptied, jitter: int) -> Step:
 TABLE: Mapping[State, Mapping[type, Handler]] = {
     State.STOPPED: {
         Start: _start, Stop: _already, Restart: _start, Reset: _reset,
-        Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore, ExecFailed: _ignore,
-        Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
+        Adopted: _adopted, Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore,
+        ExecFailed: _ignore, Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
     },
     State.STARTING: {
         Start: _already, Stop: _stop, Restart: _restart, Reset: _reset,
@@ -543,7 +401,7 @@ TABLE: Mapping[State, Mapping[type, Handler]] = {
     },
     State.FAILED: {
         Start: _start, Stop: _already, Restart: _start, Reset: _reset,
-        Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore, ExecFailed: _ignore,
-        Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
+        Adopted: _adopted, Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore,
+        ExecFailed: _ignore, Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
     },
 }  # fmt: skip

@@ -44,6 +44,10 @@ NEVER_RESTART = frozenset(
 # The keeper's death is ours, not the agent's: the fleet comes back uncharged (CONTRACT, Programs).
 UNCHARGED = frozenset({Cause.KEEPER_LOST})
 
+# Why an agent is FAILED, as people read it.
+LIMIT_REACHED = "restart limit reached"
+NOT_BY_POLICY = "not restarted by its policy"
+
 PERMILLE = 1000
 
 
@@ -57,11 +61,12 @@ class Decision(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision; with RESTART, the attempt that it is and how long to wait before it."""
+    """The decision; RESTART with its attempt and the wait before it, FAIL with its reason."""
 
     decision: Decision
     attempt: int = 0
     delay_usec: int = 0
+    reason: str = ""
 
 
 def is_crash(cause: Cause) -> bool:
@@ -112,16 +117,16 @@ def decide_restart(
         return Verdict(Decision.STAY_STOPPED)
     if cause in UNCHARGED:
         return Verdict(Decision.RESTART, restart_count, 0)
+    may_restart = number not in spec.prevent_exits and (
+        number in spec.force_exits or _kind_restarts(spec.kind, cause)
+    )
+    if may_restart and restart_count < spec.max_restarts:
+        attempt = restart_count + 1
+        return Verdict(Decision.RESTART, attempt, backoff_usec(spec, attempt, jitter_permille))
     # A clean exit is no failure, also when the limit forbids to start it once more.
-    otherwise = Verdict(Decision.FAIL if is_crash(cause) else Decision.STAY_STOPPED)
-    if number in spec.prevent_exits:
-        return otherwise
-    if number not in spec.force_exits and not _kind_restarts(spec.kind, cause):
-        return otherwise
-    if restart_count >= spec.max_restarts:
-        return otherwise
-    attempt = restart_count + 1
-    return Verdict(Decision.RESTART, attempt, backoff_usec(spec, attempt, jitter_permille))
+    if not is_crash(cause):
+        return Verdict(Decision.STAY_STOPPED)
+    return Verdict(Decision.FAIL, reason=LIMIT_REACHED if may_restart else NOT_BY_POLICY)
 
 
 def _kind_restarts(kind: RestartKind, cause: Cause) -> bool:
