@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,24 +17,30 @@ from tests.kernel.logdrain_rig import AGENT, MIB, Fleet, close, status_field, th
 FIFREEZE, FITHAW = 0xC0045877, 0xC0045878  # linux/fs.h, _IOWR('X', 119 and 120, int)
 
 
-def mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], check=True, capture_output=True)
-
-
 @pytest.fixture
-def mountpoint(tmp_path: Path) -> Iterator[Path]:
-    """A folder to mount on; unmounted after the test."""
+def mounted(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
+    """Mount something, as mount(8) is told, and drain into it; closed and unmounted after."""
     path = tmp_path / f"asm-test-{os.getpid()}-log"
     path.mkdir()
-    yield path
+    fleets = []
+
+    def mount(*arguments: str) -> Fleet:
+        subprocess.run(["mount", *arguments, str(path)], check=True, capture_output=True)
+        fleets.append(Fleet(path))
+        return fleets[0]
+
+    yield mount
+    for fleet in fleets:
+        fleet.drain.close()
     subprocess.run(["umount", str(path)], check=True, capture_output=True)
 
 
-def test_a_full_disk_drops_and_counts_and_is_left_when_space_returns(mountpoint: Path) -> None:
-    mount("-t", "tmpfs", "-o", "size=128k", "asm-test", str(mountpoint))
-    ballast = mountpoint / "ballast"
+def test_a_full_disk_drops_and_counts_and_is_left_when_space_returns(
+    mounted: Callable[..., Fleet],
+) -> None:
+    fleet = mounted("-t", "tmpfs", "-o", "size=128k", "asm-test")
+    ballast = fleet.directory / "ballast"
     ballast.write_bytes(b"b" * 65536)
-    fleet = Fleet(mountpoint)
     _, out, error = fleet.agent()
     _, other, other_error = fleet.agent(AGENT + 1, "other")
     total = 0
@@ -58,12 +64,10 @@ def test_a_full_disk_drops_and_counts_and_is_left_when_space_returns(mountpoint:
     wait_for(lambda: fleet.drain.counters(AGENT).open_runs == 0, "the end")
     assert fleet.records()[-1].message == b"there is room again"
     assert fleet.drain.counters(AGENT).error == 0
-    fleet.drain.close()
 
 
-def test_a_full_disk_does_not_make_the_drain_spin(mountpoint: Path) -> None:
-    mount("-t", "tmpfs", "-o", "size=32k", "asm-test", str(mountpoint))
-    fleet = Fleet(mountpoint)
+def test_a_full_disk_does_not_make_the_drain_spin(mounted: Callable[..., Fleet]) -> None:
+    fleet = mounted("-t", "tmpfs", "-o", "size=32k", "asm-test")
     _, out, error = fleet.agent()
     os.write(out, b"x" * 60_000 + b"\n")
     wait_for(lambda: fleet.drain.counters(AGENT).error == errno.ENOSPC, "the error")
@@ -72,21 +76,21 @@ def test_a_full_disk_does_not_make_the_drain_spin(mountpoint: Path) -> None:
     time.sleep(0.5)
     assert status_field(threads()["asm-logdrain"], "voluntary_ctxt_switches") == before
     close(out, error)
-    fleet.drain.close()
 
 
-def test_a_hanging_disk_blocks_no_agent_for_long(mountpoint: Path, tmp_path: Path) -> None:
+def test_a_hanging_disk_blocks_no_agent_for_long(
+    mounted: Callable[..., Fleet], tmp_path: Path
+) -> None:
     image = tmp_path / "image"
     image.write_bytes(b"\0" * (16 * MIB))
     subprocess.run(["mkfs.ext4", "-q", str(image)], check=True, capture_output=True)
-    mount("-o", "loop", str(image), str(mountpoint))
-    fleet = Fleet(mountpoint)
+    fleet = mounted("-o", "loop", str(image))
     _, out, error = fleet.agent()
     _, other, other_error = fleet.agent(AGENT + 1, "other")
     third_run, third, third_error = fleet.agent(AGENT + 2, "third")
     os.write(out, b"before\n")
     wait_for(lambda: len(fleet.records()) == 1, "the first line")
-    frozen = os.open(mountpoint, os.O_RDONLY)
+    frozen = os.open(fleet.directory, os.O_RDONLY)
 
     def write_several_pipes_full() -> None:
         for _ in range(100):
@@ -122,4 +126,3 @@ def test_a_hanging_disk_blocks_no_agent_for_long(mountpoint: Path, tmp_path: Pat
     assert counters.bytes_in == 1_000_000
     # A line cut short by the hole ends there, with a newline of ours.
     assert 0 <= len(kept) + counters.dropped_bytes - counters.bytes_in <= 1
-    fleet.drain.close()
