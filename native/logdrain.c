@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal/logdrain_state.h"
+#include "internal/logdrain_parts.h"
 
 static int check_add(const char *name, uint64_t max_bytes, uint32_t files)
 {

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal/logdrain_state.h"
+#include "internal/logdrain_parts.h"
 
 void sasm_logdrain_close_fd(int fd)
 {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
-#include "internal/logdrain_state.h"
+#include "internal/logdrain_parts.h"
 
 #define NS_PER_MS 1000000ULL
 

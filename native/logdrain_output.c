@@ -7,7 +7,7 @@
  */
 #include <sys/timerfd.h>
 
-#include "internal/logdrain_state.h"
+#include "internal/logdrain_parts.h"
 
 static void disk_begin(struct sasm_logdrain *drain)
 {

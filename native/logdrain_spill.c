@@ -13,7 +13,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "internal/logdrain_state.h"
+#include "internal/logdrain_parts.h"
 
 /* How long the draining thread may have to wait for `takeover`. */
 #define SPILL_WAIT_MS 20

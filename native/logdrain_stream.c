@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal/logdrain_state.h"
+#include "internal/logdrain_parts.h"
 
 #define NS_PER_MS 1000000ULL
 

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal/logdrain_state.h"
+#include "internal/logdrain_parts.h"
 
 int sasm_logdrain_finished_fd(const struct sasm_logdrain *drain)
 {

@@ -63,7 +63,7 @@ def turn(connection: socket.socket | None, port: int, times_s: list[float]) -> s
     try:
         texts = (os.urandom(12).hex().encode() for _ in range(REQUESTS_PER_TURN))
         times_s.extend(ask(connection, text) for text in texts)
-    except BaseException:
+    except BaseException:  # whatever it was, the next turn needs a new connection
         connection.close()
         raise
     return connection

@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -386,17 +387,16 @@ def test_a_huge_writer_does_not_starve_a_small_one(fleet: Fleet) -> None:
         while not done.is_set():
             os.write(loud, block * 500)
 
+    def has_lines(count: int) -> bool:
+        return len(fleet.records("quiet")) == count
+
     writer = threading.Thread(target=flood)
     writer.start()
     try:
         wait_for(lambda: fleet.drain.counters(1).bytes_in > 4 * MIB, "the flood")
         for number in range(1, 11):
             os.write(quiet, b"quiet\n")
-            wait_for(
-                lambda count=number: len(fleet.records("quiet")) == count,  # type: ignore[misc]
-                "the quiet agent's line",
-                timeout_s=1.0,
-            )
+            wait_for(partial(has_lines, number), "the quiet agent's line", timeout_s=1.0)
     finally:
         done.set()
         writer.join()
