@@ -140,19 +140,36 @@ static void set_oom_score(int score)
 		text[length++] = '-';
 	while (count)
 		text[length++] = digits[--count];
-	if (write(fd, text, (size_t)length) != length)
+	/* Protecting (below zero) takes CAP_SYS_RESOURCE, which containers lack: then go unprotected. */
+	if (write(fd, text, (size_t)length) != length && !(score < 0 && errno == EACCES))
 		fail(SASM_EXEC_STAGE_OOM_SCORE);
 	close(fd);
 }
 
+static rlim_t lesser(rlim_t a, rlim_t b)
+{
+	return a < b ? a : b;
+}
+
+/* A limit above what we have ourselves takes CAP_SYS_RESOURCE; without it the agent gets ours. */
+static void set_rlimit(const struct sasm_exec_rlimit *wanted)
+{
+	struct rlimit limit = { wanted->soft, wanted->hard }, ours;
+
+	if (setrlimit((int)wanted->resource, &limit) == 0)
+		return;
+	if (errno != EPERM || getrlimit((int)wanted->resource, &ours))
+		fail(SASM_EXEC_STAGE_RLIMIT);
+	limit.rlim_max = lesser(limit.rlim_max, ours.rlim_max);
+	limit.rlim_cur = lesser(limit.rlim_cur, limit.rlim_max);
+	if (setrlimit((int)wanted->resource, &limit))
+		fail(SASM_EXEC_STAGE_RLIMIT);
+}
+
 static void set_limits(const struct spec *spec)
 {
-	for (uint32_t i = 0; i < spec->header->rlimit_count; i++) {
-		const struct rlimit limit = { spec->rlimits[i].soft, spec->rlimits[i].hard };
-
-		if (setrlimit((int)spec->rlimits[i].resource, &limit))
-			fail(SASM_EXEC_STAGE_RLIMIT);
-	}
+	for (uint32_t i = 0; i < spec->header->rlimit_count; i++)
+		set_rlimit(&spec->rlimits[i]);
 	if (setpriority(PRIO_PROCESS, 0, spec->header->nice))
 		fail(SASM_EXEC_STAGE_NICE);
 	set_oom_score(spec->header->oom_score_adj);
