@@ -16,10 +16,12 @@ import socket
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from typing import Any
 
 from supervisord_asm.api.wire import Decoder, Frame, WireError, encode_frame
 
-Peer = Hashable
+# Whatever `identify` returns; this file only hands it on.
+Peer = Any
 Handler = Callable[[Peer, Frame], Awaitable[Frame] | Frame]
 Identify = Callable[[socket.socket], Peer | None]
 
