@@ -114,11 +114,12 @@ int sasm_logdrain_take_finished(struct sasm_logdrain *drain,
 				int capacity);
 
 /*
- * The current size of the agent's file. Waits until the file has been
+ * The current size of the agent's file, and where in it the output of the
+ * run that was added last begins. Waits until the file has been
  * opened, at most SASM_LOGDRAIN_OFFSET_MS (ETIMEDOUT). ESRCH: unknown.
  */
 int sasm_logdrain_offset(struct sasm_logdrain *drain, uint32_t agent_id,
-			 uint64_t *ret_offset);
+			 uint64_t *ret_offset, uint64_t *ret_run_offset);
 
 int sasm_logdrain_read_counters(struct sasm_logdrain *drain, uint32_t agent_id,
 				struct sasm_logdrain_counters *ret_counters);

@@ -44,7 +44,7 @@ int sasm_logdrain_take_finished(struct sasm_logdrain *drain,
 }
 
 int sasm_logdrain_offset(struct sasm_logdrain *drain, uint32_t agent_id,
-			 uint64_t *ret_offset)
+			 uint64_t *ret_offset, uint64_t *ret_run_offset)
 {
 	struct timespec until = sasm_logdrain_after_ms(
 		CLOCK_MONOTONIC, SASM_LOGDRAIN_OFFSET_MS);
@@ -61,8 +61,10 @@ int sasm_logdrain_offset(struct sasm_logdrain *drain, uint32_t agent_id,
 		result = -ESRCH;
 	else if (agent->is_opened)
 		result = 0;
-	if (!result)
+	if (!result) {
 		*ret_offset = agent->counters.file_bytes;
+		*ret_run_offset = agent->counters.run_offset_bytes;
+	}
 	pthread_mutex_unlock(&drain->lock);
 	return result;
 }

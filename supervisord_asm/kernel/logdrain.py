@@ -138,11 +138,26 @@ class LogDrain:
         return runs
 
     def offset(self, agent_id: int) -> int:
-        """Return the current size of the agent's file; waits at most 1 s for its first opening."""
+        """Return the current size of the agent's file; waits at most 1 s for its first opening.
+
+        Raises LogDrainError: ESRCH before the agent's first `add`, ETIMEDOUT.
+        """
+        return self._offsets(agent_id)[0]
+
+    def run_offset(self, agent_id: int) -> int:
+        """Return where the output of the agent's latest run begins in its file; else as `offset`.
+
+        Right from the moment of the `add`, however much the run has written since. A rotation
+        since then has moved the place into `.log.1`.
+        """
+        return self._offsets(agent_id)[1]
+
+    def _offsets(self, agent_id: int) -> tuple[int, int]:
         size: Any = ffi.new("uint64_t *")
-        result = lib.sasm_logdrain_offset(self._open(), agent_id, size)
+        begin: Any = ffi.new("uint64_t *")
+        result = lib.sasm_logdrain_offset(self._open(), agent_id, size, begin)
         _check("read log offset of", f"agent {agent_id}", result)
-        return int(size[0])
+        return int(size[0]), int(begin[0])
 
     def counters(self, agent_id: int) -> LogCounters:
         """Return an agent's figures. Raises LogDrainError: ESRCH."""

@@ -162,7 +162,8 @@ def test_a_second_drain_appends_and_reads_what_the_first_left(tmp_path: Path) ->
     os.write(out, b" and between\n")
     second = Fleet(tmp_path)
     second.drain.add(AGENT, 1, "probe", keeper_end, None, MIB, 2)
-    assert second.drain.counters(AGENT).run_offset_bytes in (0, second.drain.offset(AGENT))
+    before = len(b"2026-11-21T11:13:48.123456789Z stdout P before, no newline\n")
+    assert second.drain.run_offset(AGENT) == before
     os.close(out)
     assert second.wait_finished() == [(AGENT, 1)]
     assert rebuild(second.records(), Stream.STDOUT) == b"before, no newline and between\n"
@@ -177,8 +178,9 @@ def test_runs_of_one_agent_share_a_file_and_the_offset_tells_them_apart(fleet: F
     offset = fleet.drain.offset(AGENT)
     assert offset == len(fleet.raw())
     _, out, error = fleet.agent()
-    assert fleet.drain.counters(AGENT).run_offset_bytes == offset
     os.write(out, b"second run\n")
+    wait_for(lambda: fleet.drain.offset(AGENT) > offset, "the second run's output")
+    assert fleet.drain.run_offset(AGENT) == offset
     close(out, error)
     fleet.wait_finished()
     lines, _ = parse_chunk(fleet.raw()[offset:])
@@ -309,7 +311,7 @@ def test_a_removed_agent_is_drained_and_forgotten(fleet: Fleet) -> None:
     fleet.drain.remove(AGENT)
     wait_for(lambda: fleet.raw() != b"", "the last words")
     assert rebuild(fleet.records(), Stream.STDOUT) == b"last words"
-    for call in (fleet.drain.counters, fleet.drain.offset, fleet.drain.remove):
+    for call in (fleet.drain.counters, fleet.drain.run_offset, fleet.drain.remove):
         with pytest.raises(LogDrainError) as caught:
             call(AGENT)
         assert caught.value.errno == errno.ESRCH

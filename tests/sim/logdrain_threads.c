@@ -36,7 +36,7 @@ static uint32_t agent_of(int round)
 static void *ask(void *unused)
 {
 	struct sasm_logdrain_counters counters;
-	uint64_t offset;
+	uint64_t offset, run_offset;
 	int round;
 
 	(void)unused;
@@ -45,7 +45,8 @@ static void *ask(void *unused)
 						  &counters);
 		if (round % 50 == 0)
 			(void)sasm_logdrain_offset(drain, agent_of(round),
-						   &offset);
+						   &offset,
+						   &run_offset);
 		if (round % 333 == 0)
 			(void)sasm_logdrain_finish(drain, agent_of(round),
 						   (uint64_t)round / 5);
