@@ -1,11 +1,12 @@
 """C programs of the tests: one rule for how they are built and found.
 
 A test that needs a program of its own (one that makes raw syscalls, burns CPU, forks, …) keeps it
-as one C file below tests/, and asks `build(NAME, SOURCE)` for it. On a machine with a compiler it
+as one C file in a folder c/ beside it, and asks `build(NAME, SOURCE)` for it. On a machine with a compiler it
 is compiled, once per content, into build/programs. A virtual machine has no compiler: there
 ASM_TEST_PROGRAMS names a folder in which tests/vm has put every program, compiled beforehand by
 the command below. So all are built alike: one file, static, no options of their own, and the name
-is that of the file without its .c, one of a kind in all of tests/.
+is that of the file without its .c, one of a kind in all of tests/. Tests of our own C code, with
+its headers and sanitizers, are something else and not for here.
 """
 
 import hashlib
@@ -25,12 +26,12 @@ COMMAND = (
 
 
 def sources() -> list[Path]:
-    """Return every C file of the tests, sorted by name; refuse two of one name."""
-    found = sorted(TESTS.rglob("*.c"), key=lambda path: path.stem)
+    """Return every program's source, sorted by name; refuse two of one name."""
+    found = sorted(TESTS.glob("*/c/*.c"), key=lambda path: path.stem)
     names = [path.stem for path in found]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ValueError(f"two C files of one name below tests/: {' '.join(sorted(twice))}")
+        raise ValueError(f"two programs of one name below tests/: {' '.join(sorted(twice))}")
     return found
 
 
@@ -47,10 +48,10 @@ def build_into(program: Path, source: Path) -> None:
 
 
 def build(name: str, source: Path) -> Path:
-    """Return the program `name` made from `source`, a file NAME.c below tests/."""
+    """Return the program `name` made from `source`, a file tests/*/c/NAME.c."""
     source = source.resolve()
-    if source.name != f"{name}.c" or TESTS not in source.parents:
-        raise ValueError(f"the source of {name} must be a file {name}.c below tests/: {source}")
+    if source.name != f"{name}.c" or source not in sources():
+        raise ValueError(f"the source of {name} must be a file tests/*/c/{name}.c: {source}")
     prebuilt = os.environ.get("ASM_TEST_PROGRAMS")
     if prebuilt:
         program = Path(prebuilt) / name

@@ -31,10 +31,11 @@ SUITES = tuple(sorted(path.name.removeprefix("suite-") for path in GUEST.glob("s
 # From the start of qemu to its end. The guest's own limit leaves room for boot and shutdown, so
 # that a hanging test ends with its traceback and a summary, not with a killed machine.
 LIMIT_S = 360
-GUEST_LIMIT_S = 310
+GUEST_LIMIT_S = 300
 
 NO_SUITE_STATUS = 70
 TIME_UP_STATUS = 124
+INTERRUPTED_STATUS = 130
 CONSOLE_LINES = 40
 
 
@@ -97,6 +98,8 @@ def main(arguments: list[str]) -> int:
     except RuntimeError as failure:
         say(f"unable to make the machine ready: {failure}")
         return NO_SUITE_STATUS
+    except KeyboardInterrupt:
+        return INTERRUPTED_STATUS
 
 
 def run_suite(chosen: argparse.Namespace) -> int:
@@ -125,7 +128,7 @@ def run_suite(chosen: argparse.Namespace) -> int:
     payload.write(cache, drive, environment, chosen.pytest, chosen.wheel)
     accelerator = chosen.accelerator
     if accelerator == "auto":
-        accelerator = choose_accelerator(image.vmlinuz)
+        accelerator = choose_accelerator(cache, image.vmlinuz)
     if chosen.keep:
         disk = folder / "disk.ext4"
         run("cp", "--sparse=always", "--reflink=auto", image.disk, disk)

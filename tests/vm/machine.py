@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.vm.cache import Cache, digest
 from tests.vm.image import Image
 
 # Under emulation: every CPU feature that qemu knows, but page tables of four levels, not five.
@@ -48,10 +49,21 @@ class Ending:
     qemu_status: int
 
 
-def choose_accelerator(vmlinuz: Path) -> str:
-    """Return "kvm" if the kernel gets as far as its first message under it, else "tcg"."""
+def choose_accelerator(cache: Cache, vmlinuz: Path) -> str:
+    """Return "kvm" if stock kernels run under it here, else "tcg"; tried once per machine."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
+
+    def build(folder: Path) -> None:
+        """Try it."""
+        (folder / "chosen").write_text(try_kvm(vmlinuz))
+
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    return (cache.entry("accelerator", digest(boot), build) / "chosen").read_text()
+
+
+def try_kvm(vmlinuz: Path) -> str:
+    """Return "kvm" if the kernel gets as far as its first message under it, else "tcg"."""
     command = [
         *BOUND, "qemu-system-x86_64", "-M", "q35", "-cpu", CPU["kvm"], "-accel", "kvm",
         "-m", "512", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
