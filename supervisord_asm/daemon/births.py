@@ -140,6 +140,28 @@ class Births:
             cgroup.remove_tree()
         cgroup.close()
 
+    def lifetime_figures(self, agent: Agent) -> dict[str, int]:
+        """Return what the agent used in all its runs, as of now."""
+        totals = agent.totals
+        cpu, syscalls, peak = totals.cpu_time_us, totals.syscall_count, totals.peak_memory_bytes
+        if agent.slot is not None:
+            self._sampler.sample_now(agent.slot)
+            row = self._sampler.row(agent.slot)
+            cpu += row.cpu_time_us or 0
+            syscalls += row.syscall_count or 0
+            peak = max(peak, row.peak_memory_bytes or 0)
+        return {"cpu_time_us": cpu, "syscall_count": syscalls, "peak_memory_bytes": peak}
+
+    def finish_log(self, agent: Agent, run: int) -> None:
+        """Nothing of the run lives: whoever still holds its pipes has nothing to say."""
+        with contextlib.suppress(LogDrainError):
+            self._logs.finish(agent.agent_id, run)
+
+    def forget_log(self, agent: Agent) -> None:
+        """Let the agent's log go: the agent leaves, and its name may be taken."""
+        with contextlib.suppress(LogDrainError):
+            self._logs.remove(agent.agent_id)
+
     def forget_spec(self, agent: Agent) -> None:
         """Drop the prepared spec file: the spec has changed, or the agent leaves."""
         if agent.exec_spec is not None:

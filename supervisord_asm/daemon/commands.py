@@ -22,13 +22,12 @@ from supervisord_asm.daemon.fleet import AT_REST, STARTED, Fleet, NoSuchAgent
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.kernel.identity import Principal
-from supervisord_asm.kernel.logdrain import LogDrain
+from supervisord_asm.kernel.logdrain import LogDrain, LogDrainError
 from supervisord_asm.paths import Paths
 
 Request = Mapping[str, Any]
 Result = dict[str, Any]
-# The pipes of a run that has ended reach their end at once; this bounds a descendant that was moved
-# away and keeps one open.
+# Reached only when the disk hangs: the drain ends a run's log when its cgroup is empty.
 DRAIN_TIMEOUT_S = 1.0
 DRAIN_POLL_S = 0.01
 
@@ -86,7 +85,6 @@ class Commands:
             agent = self._enrolment.enrol(spec, is_transient=True)
         except EnrolmentError as error:
             raise ControlRefusal(errno.EINVAL, str(error)) from error
-        offset = self._logs.offset(agent.agent_id)
         self._fleet.dispatch(agent, Start(str(principal)))
         run = agent.life.run
         await self._fleet.wait_for(agent, STARTED | {State.STOPPING})
@@ -103,7 +101,7 @@ class Commands:
             "name": agent.name,
             "run": run,
             "log_path": str(self._paths.logs / "agents" / f"{agent.name}.log"),
-            "log_offset": offset,
+            "log_offset": self._log_offset(agent),
         }
 
     async def wait(self, request: Request) -> Result:
@@ -112,10 +110,7 @@ class Commands:
         run = int(request.get("run") or agent.life.run)
         if agent.life.run == run:
             await self._fleet.wait_for(agent, AT_REST)
-        for _ in range(int(DRAIN_TIMEOUT_S / DRAIN_POLL_S)):
-            if agent.drained_run >= run:
-                break
-            await asyncio.sleep(DRAIN_POLL_S)
+        await self._drain(agent, run)
         past = self._recorder.history.agents[agent.agent_id]
         return {
             "code": past.last_exit_code,
@@ -123,6 +118,20 @@ class Commands:
             "cause": past.last_exit_cause,
             "state": agent.life.state.value,
         }
+
+    async def _drain(self, agent: Agent, run: int) -> None:
+        """Wait until the run's output is in its log: pipes end when the cgroup is empty."""
+        for _ in range(int(DRAIN_TIMEOUT_S / DRAIN_POLL_S)):
+            if agent.drained_run >= run:
+                return
+            await asyncio.sleep(DRAIN_POLL_S)
+
+    def _log_offset(self, agent: Agent) -> int:
+        """Where the present run's output begins; 0 when there is no log."""
+        try:
+            return self._logs.run_offset(agent.agent_id)
+        except LogDrainError:
+            return 0
 
     def _find(self, what: str) -> Agent:
         try:

@@ -115,8 +115,11 @@ class ControlDoor:
             return _refuse(frame, error)
         except (TypeError, ValueError, KeyError) as error:
             # A member of the wrong kind: the caller's fault, and no reason to cut the connection.
-            logger.warning("refusing %s by %s: %r", verb.name, principal, error)
+            logger.warning("refusing %s by %s: %r", verb.name, principal, error, exc_info=True)
             return _refuse(frame, ControlRefusal(errno.EINVAL, f"malformed request: {error}"))
+        except Exception as error:  # a bug of ours must not leave the caller waiting for ever
+            logger.exception("unable to answer %s", verb.name)
+            return _refuse(frame, ControlRefusal(errno.EIO, f"asmd failed: {error}; see its log"))
         return _reply(frame, answer)
 
     def _status(self, request: Request) -> Answer:

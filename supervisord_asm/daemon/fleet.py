@@ -38,6 +38,7 @@ class Fleet:
         self._random = random.Random()
         self.on_changed: Callable[[Agent], None] = lambda agent: None
         self.on_gone: Callable[[Agent], None] = lambda agent: None
+        self.on_ended: Callable[[Agent], None] = lambda agent: None
         interpreter.dispatch = self.dispatch
 
     def __iter__(self) -> Iterator[Agent]:
@@ -74,6 +75,7 @@ class Fleet:
         assert agent.life.state in AT_REST
         self._births.release(agent)
         self._births.forget_spec(agent)
+        self._births.forget_log(agent)
         del self._by_id[agent.agent_id]
         del self._by_name[agent.name]
         self.on_gone(agent)
@@ -109,6 +111,7 @@ class Fleet:
             if agent.cgroup is not None:
                 agent.ended_us = boottime_us()
                 self._births.release(agent)
+                self.on_ended(agent)
         self._changed(agent)
         agent.wake_waiters()
         if agent.is_leaving and agent.life.state in AT_REST and agent.agent_id in self._by_id:

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 from typing import assert_never
 
+from supervisord_asm.core.events import EventType
 from supervisord_asm.core.lifecycle import (
     Arm,
     AwaitEmpty,
@@ -33,6 +34,7 @@ from supervisord_asm.daemon.emptiness import EmptinessWatch
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.kernel.cgroupfs import CgroupError
 from supervisord_asm.kernel.keeper_channel import KeeperChannel, KeeperError
+from supervisord_asm.store.errors import JournalBroken, JournalClosed, JournalFull
 
 ECANCELED = 125
 ENOTCONN = 107
@@ -69,6 +71,10 @@ class Interpreter:
         """Do them in order."""
         for effect in effects:
             match effect:
+                case Record(EventType.STOPPED | EventType.FAILED):
+                    # The cgroup goes with this: what it counted goes into the record.
+                    data = {**effect.data, **self._births.lifetime_figures(agent)}
+                    self._recorder.record(effect.type, agent.agent_id, data)
                 case Record():
                     self._recorder.record(effect.type, agent.agent_id, effect.data)
                 case Spawn():
@@ -96,8 +102,11 @@ class Interpreter:
         def spawn(error: BaseException | None) -> None:
             if agent.life.run != run:
                 return
-            if error is not None:
+            if isinstance(error, JournalFull | JournalClosed | JournalBroken):
                 self.dispatch(agent, SpawnRefused(28, f"unable to record the start: {error}"))
+            elif error is not None:
+                # The disk refuses for now; the journal tries again and then calls once more.
+                logger.error("start of agent %d waits for the journal: %s", agent.agent_id, error)
             elif agent.life.state is not State.STARTING:
                 self.dispatch(agent, SpawnRefused(ECANCELED, "stopped before it began"))
             else:
@@ -124,20 +133,23 @@ class Interpreter:
             signal.pidfd_send_signal(agent.pidfd, agent.spec.stop.signal)
 
     def _await_empty(self, agent: Agent) -> None:
-        cgroup = agent.cgroup
+        cgroup, run = agent.cgroup, agent.life.run
         if cgroup is None or not cgroup.is_populated():
-            self.dispatch(agent, Emptied())
+            self._emptied(agent, run)
             return
-        run = agent.life.run
         self.kill_tree(agent)
         suspect = self._loop.call_later(EMPTY_SUSPECT_S, self._on_stuck, agent)
 
         def emptied() -> None:
             suspect.cancel()
             if agent.life.run == run:
-                self.dispatch(agent, Emptied())
+                self._emptied(agent, run)
 
         self._emptiness.watch(cgroup, emptied)
+
+    def _emptied(self, agent: Agent, run: int) -> None:
+        self._births.finish_log(agent, run)
+        self.dispatch(agent, Emptied())
 
     def _arm(self, agent: Agent, timer: Timer, delay_usec: int) -> None:
         self._disarm(agent, timer)

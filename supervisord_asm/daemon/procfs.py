@@ -19,7 +19,7 @@ from collections.abc import Callable
 from supervisord_asm.daemon.keeper_link import SERVICE_ID_FIRST
 from supervisord_asm.daemon.publish import Publisher
 from supervisord_asm.kernel.cgroupfs import Cgroup
-from supervisord_asm.kernel.exec_spec import ExecSpec, ExecSpecFile
+from supervisord_asm.kernel.exec_spec import ExecSpec, ExecSpecFile, describe_stage
 from supervisord_asm.kernel.keeper_channel import KeeperChannel, KeeperMessage, Kind
 from supervisord_asm.kernel.logdrain import LogDrain
 from supervisord_asm.kernel.mounts import MountError, force_unmount
@@ -91,6 +91,10 @@ class Procfs:
             self._pidfd = message.fds[0]
         elif message.kind is Kind.SPAWNED:
             self.trouble = f"unable to start asm-procfs: {os.strerror(-message.result)}"
+            logger.error("%s", self.trouble)
+        elif message.kind is Kind.EXECED and message.result:
+            stage = describe_stage(message.stage)
+            self.trouble = f"unable to start asm-procfs: {stage}: {os.strerror(-message.result)}"
             logger.error("%s", self.trouble)
         elif message.kind is Kind.EXITED:
             self._ended(message)

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from supervisord_asm import __version__
-from supervisord_asm.core.events import EventType
+from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.lifecycle import ExecDone, ExecFailed, Start, State
 from supervisord_asm.core.restart import Cause
 from supervisord_asm.core.spec import AgentSpec, RestartSpec, StartMode
@@ -58,10 +58,10 @@ class Reconciliation:
         self._slot_of_cgroup = {cgroup_id: slot for slot, cgroup_id in bound.items()}
         self._boot_id = boot_id
         self._on_service = on_service
-        history = recorder.history
-        self._is_new_boot = history.boot_id != boot_id
+        recent = recorder.history.recent
+        self._is_new_boot = not recent or recent[-1].boot_id != boot_id
         # An asmd that died leaves stopped agents stopped; one that was shut down starts them again.
-        self._is_recovery = not self._is_new_boot and not history.is_daemon_stopped
+        self._is_recovery = not self._is_new_boot and not _was_shut_down(recent)
 
     def run(self, specs: Iterable[AgentSpec], children: list[KeeperMessage]) -> None:
         """Adopt, clean, start."""
@@ -85,7 +85,8 @@ class Reconciliation:
             return None
         agent = self._fleet.get(child.agent_id) or self._adopt_transient(child)
         if agent is None:
-            return self._end_unwanted(child)
+            self._end_unwanted(child)
+            return None
         life = agent.life
         life.run = child.run
         life.pid = child.pid
@@ -110,7 +111,7 @@ class Reconciliation:
     def _adopt_transient(self, child: KeeperMessage) -> Agent | None:
         """An agent of `asmctl run`: its spec was never in a file, its history is in the journal."""
         known = self._recorder.history.agents.get(child.agent_id)
-        if known is None or known.retired or not known.is_transient:
+        if known is None or known.retired or not known.transient:
             return None
         spec = AgentSpec(
             agent_id=child.agent_id, name=known.name, command=("(adopted)",),
@@ -184,6 +185,14 @@ class Reconciliation:
             case StartMode.AUTO:
                 # After a crash of ours: only what ran, or never did, is started.
                 return not self._is_recovery or known.last_exit_cause != Cause.OPERATOR.value
+
+
+def _was_shut_down(recent: Iterable[Event]) -> bool:
+    """Whether the last daemon said good-bye. Far more than 1,024 events ago counts as no."""
+    for event in reversed(list(recent)):
+        if event.type in (EventType.DAEMON_START, EventType.DAEMON_STOP):
+            return event.type is EventType.DAEMON_STOP
+    return False
 
 
 def _close(fds: Iterable[int]) -> None:

@@ -5,6 +5,7 @@ changed, so a thousand idle agents cost a list and not a thousand views a second
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from supervisord_asm.core import capability
 from supervisord_asm.core.history import AgentHistory, History
@@ -122,7 +123,7 @@ class Snapshots:
         )
 
 
-def _counts(past: AgentHistory) -> dict[str, int | str | None]:
+def _counts(past: AgentHistory) -> dict[str, Any]:
     return {
         "spawn_count": past.spawn_count,
         "exit_count": past.exit_count,
@@ -142,7 +143,7 @@ def _sum(earlier: int, now: int | None, is_known: bool) -> int | None:
     return earlier + now
 
 
-def _figures(agent: Agent, row: Row | None) -> dict[str, int | None]:
+def _figures(agent: Agent, row: Row | None) -> dict[str, Any]:
     totals = agent.totals
     if row is None:
         return {

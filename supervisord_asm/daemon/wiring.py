@@ -40,6 +40,7 @@ from supervisord_asm.daemon.publish import Publisher, Texts
 from supervisord_asm.daemon.reconcile import Reconciliation
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.daemon.reloading import Reloading
+from supervisord_asm.daemon.retention import keep_retention
 from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.daemon.sockets import group_id, listen
 from supervisord_asm.kernel.clock import boot_id
@@ -112,8 +113,11 @@ class Daemon:
         make_folders(paths, self._gid)
         self._later(Lock(paths.lock_file, paths.pid_file).release)
         self._boot_id = boot_id()
-        self._journal = Journal.open(paths.journal)
-        self._later(self._journal.close)
+        self._journal = Journal.open(
+            paths.journal, clock=time.monotonic_ns, queue_max=spec.journal.queue_max,
+            group=spec.sockets.group,
+        )  # fmt: skip
+        self._later(self._close_journal)
         self._recorder = Recorder(self._journal, loop, self._boot_id)
         self._emptiness = EmptinessWatch(loop)
         self._later(self._emptiness.close)
@@ -156,6 +160,11 @@ class Daemon:
                 self._closers.pop()()
 
     # -- Parts, in the order of the start.
+
+    def _close_journal(self) -> None:
+        lost = self._journal.close()
+        if lost:
+            logger.critical("%d events could not be written before the end", lost)
 
     def _open_counting(self) -> None:
         paths, spec = self.paths, self._spec
@@ -234,6 +243,7 @@ class Daemon:
         self._keeper.on_service = self._procfs.take
         self._keeper.on_restored = self._on_keeper_restored
         self._recorder.on_recorded = self._on_recorded
+        self._fleet.on_ended = lambda agent: self._snapshots.forget(agent.agent_id)
         self._fleet.on_gone = lambda agent: self._snapshots.forget(agent.agent_id)
 
     async def _open_sockets(self) -> None:
@@ -283,6 +293,10 @@ class Daemon:
 
     def _start_clockwork(self) -> None:
         self._loop.add_reader(self._sampler.fileno(), self._on_pass)
+        retention = self._loop.create_task(
+            keep_retention(self._journal, self._spec.journal.retention_days, self._boot_id)
+        )
+        self._retention = retention
         interval = watchdog_interval_s()
         if interval is not None:
             self._beat(interval)
@@ -290,7 +304,7 @@ class Daemon:
     # -- What happens.
 
     def _on_pass(self) -> None:
-        os.eventfd_read(self._sampler.fileno())
+        self._sampler.acknowledge()
         self._snapshots.take_figures(self._sampler.changed())
         self._publisher.tick()
         self._procfs.flush()
@@ -332,9 +346,9 @@ class Daemon:
         if not self._keeps_agents:
             await self._await_procfs_end()
         self._recorder.record(EventType.DAEMON_STOP, 0, {"agents": agents})
-        durable = self._loop.create_future()
-        self._recorder.after_durable(durable.set_result)
-        await durable
+        durable = asyncio.Event()
+        self._recorder.after_durable(lambda error: durable.set())
+        await durable.wait()
         if not self.done.done():
             self.done.set_result(0)
 
