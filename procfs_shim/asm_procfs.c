@@ -11,6 +11,7 @@
 #include "mountpoint.h"
 #include "options.h"
 #include "privilege.h"
+#include "say.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -24,7 +25,7 @@
 
 static int fail(const char *verb, const char *object, int error)
 {
-	fprintf(stderr, "asm-procfs: unable to %s %s: %s\n", verb, object, strerror(-error));
+	sasm_say("unable to %s %s: %s", verb, object, strerror(-error));
 	return error;
 }
 
@@ -34,7 +35,7 @@ static gid_t find_operators(const char *group)
 
 	if (entry)
 		return entry->gr_gid;
-	fprintf(stderr, "asm-procfs: no group %s: only root may read events\n", group);
+	sasm_say("no group %s: only root may read events", group);
 	return (gid_t)-1;
 }
 
@@ -44,7 +45,7 @@ static int drop_privileges(const char *user)
 	int r = sasm_privilege_find_user(user, &identity);
 
 	if (r < 0)
-		fprintf(stderr, "asm-procfs: no user %s: staying uid %d, without capabilities\n",
+		sasm_say("no user %s: staying uid %d, without capabilities",
 			user, (int)getuid());
 	r = sasm_privilege_drop(r < 0 ? NULL : &identity);
 	return r < 0 ? fail("become", user, r) : 0;

@@ -7,9 +7,10 @@
  */
 #include "procfs.h"
 
+#include "say.h"
+
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -48,7 +49,7 @@ void sasm_peer_close(struct sasm_procfs *procfs)
 	sasm_parser_next(&procfs->parser, &procfs->tree.store);
 	sasm_freshness_disconnect(&procfs->freshness);
 	if (procfs->refused_puts)
-		fprintf(stderr, "asm-procfs: refused %" PRIu64 " files over a bound, ignoring\n",
+		sasm_say("refused %" PRIu64 " files over a bound, ignoring",
 			procfs->refused_puts);
 	procfs->refused_puts = 0;
 }
@@ -82,7 +83,7 @@ static int put(struct sasm_procfs *procfs, enum sasm_kind kind, const struct sas
 		return r;
 	/* One file too many must not take the others' view away. */
 	if (!procfs->refused_puts++)
-		fprintf(stderr, "asm-procfs: unable to show %s: too many files or bytes, ignoring\n",
+		sasm_say("unable to show %s: too many files or bytes, ignoring",
 			parser->name);
 	return 0;
 }
@@ -163,7 +164,7 @@ void sasm_peer_read(struct sasm_procfs *procfs)
 	else if (n < 0 && errno != EAGAIN && errno != EINTR)
 		r = -errno;
 	if (r < 0)
-		fprintf(stderr, "asm-procfs: unable to follow the daemon, closing: %s\n",
+		sasm_say("unable to follow the daemon, closing: %s",
 			strerror(-r));
 	if (r < 0 || !n)
 		sasm_peer_close(procfs);

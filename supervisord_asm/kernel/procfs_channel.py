@@ -13,9 +13,10 @@ asm-procfs would close the connection for. The receiver, and the layout, are pro
 - A body that equals the last one sent for its name is not sent again: the TICK vouches for it.
 - Events that wait are at most EVENTS_QUEUED_MAX; the oldest are lost, and readers are told by a
   "lost" line in their place.
-- A lost connection is told once, by ConnectionLost from the call that found out. Everything queued
-  is dropped: after connect() the daemon sends all again, between begin_sync() and end_sync().
-  Events may be sent again there too; asm-procfs leaves out those it has.
+- A lost connection is told by ConnectionLost from flush(). The descriptor stays open until close()
+  or connect(), so that an event loop can forget it first. What was queued is dropped then: over a
+  new connection the daemon sends all again, between begin_sync() and end_sync(). Events may be sent
+  again there too; asm-procfs leaves out those it has.
 
 It is not thread-safe, and knows no clock and no tree: what to publish when is daemon/publish.py.
 
@@ -156,7 +157,7 @@ class ProcfsChannel:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection, as far as the last call found out."""
+        """Whether connect() has succeeded and nothing was closed since; it may be lost already."""
         return self._socket is not None
 
     @property
@@ -256,7 +257,6 @@ class ProcfsChannel:
             self._check_bound()
             return False
         except OSError as error:
-            self.close()
             raise ConnectionLost("send to", self._path, error.errno or errno.EIO) from error
         return True
 
@@ -321,5 +321,4 @@ class ProcfsChannel:
     def _check_bound(self) -> None:
         if self._queued_bytes <= QUEUED_BYTES_MAX:
             return
-        self.close()
         raise ConnectionLost("send to", self._path, errno.ENOBUFS)

@@ -1,6 +1,7 @@
 """A running asm-procfs with a real mount, and a peer that plays the daemon.
 
-ASM_PROCFS_BINARY names another build of the program (the sanitizer one). Everything lies below
+The program is the package's own, which is the sanitized one in the sanitized package;
+ASM_PROCFS_BINARY names any other. Everything lies below
 /tmp/asm-test-PID…, which strangers may enter; whatever a test does, nothing stays mounted.
 """
 
@@ -17,12 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+import supervisord_asm
 from supervisord_asm.kernel import procfs_channel as frames
 
-ROOT = Path(__file__).resolve().parents[2]
-BINARY = Path(
-    os.environ.get("ASM_PROCFS_BINARY", ROOT / "supervisord_asm" / "libexec" / "asm-procfs")
-)
+PACKAGE = Path(supervisord_asm.__file__).parent
+BINARY = Path(os.environ.get("ASM_PROCFS_BINARY", PACKAGE / "libexec" / "asm-procfs"))
 IS_SANITIZED = b"__asan_init" in BINARY.read_bytes()
 
 # In real life the program serves as a user without power. The leak check at the end of a sanitized
@@ -30,7 +30,7 @@ IS_SANITIZED = b"__asan_init" in BINARY.read_bytes()
 SERVER_USER = "no-such-user" if IS_SANITIZED else "65534"
 
 # A reader hangs in the kernel when the server does. Then the server is killed, which wakes it.
-HANG_S = 90.0
+HANG_S = float(os.environ.get("ASM_PROCFS_HANG_S", "90"))
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 5.0) -> None:
@@ -88,6 +88,7 @@ class Server:
         self.mount = folder / "mount"
         self.listen = folder / "procfs.sock"
         self.errors = folder / "stderr"
+        self.log: int | None = None  # in the place of that file
         self.options = ["--user", user, *options]
         self.environment: dict[str, str] = {}
         self.wrapper: list[str] = []
@@ -101,7 +102,7 @@ class Server:
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
                 [*self.wrapper, *command, *self.options],
-                stderr=errors,
+                stderr=errors if self.log is None else self.log,
                 env={**os.environ, **self.environment},
             )
         self.watchdog = threading.Timer(HANG_S, self.process.kill)

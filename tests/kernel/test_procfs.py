@@ -209,13 +209,15 @@ def test_a_listing_under_change_has_each_lasting_name_once(server: Server, peer:
             if count == 10:
                 for number in range(5000, 6000):
                     peer.send(frames.encode_remove(f"agents/{number}"))
-                    peer.text(f"agents/{number + 1000}/status", "x\n")
+                    peer.text(f"agents/{number + 5000}/status", "x\n")
+                    peer.text(f"agents/{number + 15000}/status", "x\n")
                 peer.text("done", "2")
                 server.wait_for("done", "2")
     assert len(seen) == len(set(seen))
     assert lasting <= set(seen)
+    new = {str(number) for number in [*range(10_000, 11_000), *range(20_000, 21_000)]}
     now = set(os.listdir(server.mount / "agents"))
-    assert now == lasting | {"100", "1001", "watcher", "fetcher"} | set(map(str, range(6000, 7000)))
+    assert now == lasting | new | {"100", "1001", "watcher", "fetcher"}
 
 
 def test_a_directory_is_read_anew_after_rewind_and_at_any_offset(
@@ -258,9 +260,11 @@ def test_the_last_name_takes_its_folder_along_but_agents_stays(server: Server, p
 
 
 def test_a_removed_root_file_cannot_be_opened_from_the_cache(server: Server, peer: Peer) -> None:
-    assert server.read("status")
-    peer.send(frames.encode_remove("status"), frames.encode_remove("agents/fetcher"))
-    server.wait_gone("agents/fetcher")
+    with (server.mount / "status").open():
+        peer.send(frames.encode_remove("status"), frames.encode_remove("agents/fetcher"))
+        server.wait_gone("agents/fetcher")
+        with pytest.raises(FileNotFoundError):
+            server.read("status")
     with pytest.raises(FileNotFoundError):
         server.read("status")
     peer.text("status", "back\n")

@@ -235,6 +235,7 @@ class Reader:
         self.output.close()
 
 
+@pytest.mark.timing
 def test_a_parked_reader_can_be_killed(server: Server, peer: Peer) -> None:
     times = []
     for _ in range(5):

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -131,6 +132,27 @@ def test_the_newest_peer_wins(server: Server) -> None:
             new.text("status", "new\n")
             server.wait_for("status", "new")
             assert server.read() == "new\n"
+
+
+def test_a_log_that_nobody_reads_delays_nobody() -> None:
+    """As when asmd, which drains our stderr, is gone."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write_end, b"x" * 4096)
+    os.set_blocking(write_end, True)
+    with served() as server:
+        server.stop()
+        server.log = write_end
+        server.start()
+        for _ in range(5):
+            with server.connect() as peer:
+                peer.send(MALFORMED["verb 0"])
+                assert peer.was_closed()
+        assert "not initialized" in server.read()
+    os.close(read_end)
+    os.close(write_end)
 
 
 STRANGER = """
