@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which agent's row does the running thread count into? The maps and the one answer that all
+ * programs of counting.bpf.c share.
+ *
+ * Finding the agent of a thread takes its cgroup's ancestor and a hash lookup, 60 ns or more. So it
+ * is done once, when the thread is switched in, and noted for the CPU; every other program reads
+ * that note. Counting a syscall then costs two array accesses, for agents and for strangers, on
+ * any kernel from 6.1, and cgroup storage is not needed (docs/decisions/0021-slot-of-the-running-
+ * thread.md has the measurements).
+ *
+ * A note is believed only for the thread that it is about: a host may hide some switches from
+ * tracing (ours hides those away from its own agents' threads), and then the note is of another
+ * thread. sys_enter tells threads apart by the address of their saved registers, which it is
+ * given and which is one per thread; the others by the task's.
+ *
+ * A note goes stale when the running thread is moved to another cgroup or when a slot is bound
+ * or unbound: both raise the epoch, and a note of another epoch is made again.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#include "kernel_types.h"
+#include "records_abi.h"
+
+const volatile uint32_t cpus_max;	/* possible CPUs of this host */
+const volatile uint32_t root_level;	/* of the agents' root cgroup */
+const volatile uint64_t root_id;
+
+struct sasm_state state = {};
+
+/* Size set at load: slots_max * cpus_max. Mapped by the sampler, hence not a per-CPU type. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, struct sasm_row);
+} rows SEC(".maps");
+
+/* Size set at load: cpus_max. Mapped: it tells the sampler who is on a CPU right now. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, struct sasm_cpu);
+} cpus SEC(".maps");
+
+/* Cgroup id of an agent to its tag. Preallocated: user space binds without a failure later. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, uint64_t);
+	__type(value, uint64_t);
+} tags SEC(".maps");
+
+/* On the leader of a thread group: 1 when its end was counted. Freed with the task. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, uint32_t);
+} claims SEC(".maps");
+
+/* How these maps were made; written by user space before they are pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, struct sasm_layout);
+} layout SEC(".maps");
+
+static __always_inline uint64_t cgroup_id(uint64_t address)
+{
+	return BPF_CORE_READ((struct cgroup *)address, kn, id);
+}
+
+/*
+ * Returns the tag of the agent in whose cgroup, at any depth, the thread is; 0: in none. The
+ * address of the agents' root, once known, spares strangers at the same depth (on a systemd host:
+ * every process) all further reads.
+ */
+static __always_inline uint64_t find_tag(struct task_struct *task)
+{
+	struct cgroup *cgroup = task->cgroups->dfl_cgrp;
+	uint64_t path[2] = {}; /* the cgroups at the root's level and one below it */
+	uint64_t *tag, id;
+
+	if (cgroup->level <= (int)root_level)
+		return 0;
+	bpf_probe_read_kernel(path, sizeof(path),
+			      (char *)cgroup + bpf_core_field_offset(struct cgroup, ancestors) +
+				      sizeof(path[0]) * root_level);
+	if (path[0] != state.root_address) {
+		if (cgroup_id(path[0]) != root_id)
+			return 0;
+		state.root_address = path[0];
+	}
+	id = cgroup_id(path[1]);
+	tag = bpf_map_lookup_elem(&tags, &id);
+	return tag ? *tag : 0;
+}
+
+/* Returns the row that a tag means on this CPU; NULL: none, or the slot is no longer bound so. */
+static __always_inline struct sasm_row *find_row(uint64_t tag, uint32_t cpu)
+{
+	uint32_t index = (uint32_t)tag * cpus_max + cpu;
+	struct sasm_row *row = bpf_map_lookup_elem(&rows, &index);
+
+	if (!row) {
+		__sync_fetch_and_add(&state.drops[SASM_DROP_ROW], 1);
+		return NULL;
+	}
+	return row->generation == tag >> 32 ? row : NULL;
+}
+
+static __always_inline struct sasm_cpu *find_cpu(uint32_t cpu)
+{
+	return bpf_map_lookup_elem(&cpus, &cpu);
+}
+
+static __always_inline void note(struct sasm_cpu *here, struct task_struct *task, uint64_t epoch)
+{
+	here->tag = find_tag(task);
+	here->task = (uint64_t)task;
+	here->registers = 0;
+	here->epoch = epoch;
+}
+
+/* Makes the note true for the thread, which runs here or did until this switch. */
+static __always_inline void refresh(struct sasm_cpu *here, struct task_struct *task)
+{
+	/* Read before the thread's cgroup, so that a later move is seen the next time. */
+	uint64_t epoch = *(volatile uint64_t *)&state.epoch;
+
+	if (here->task != (uint64_t)task || here->epoch != epoch)
+		note(here, task, epoch);
+}
+
+/* Returns the row that the running thread counts into; NULL for a stranger. */
+static __always_inline struct sasm_row *current_row(void)
+{
+	uint32_t cpu = bpf_get_smp_processor_id();
+	struct sasm_cpu *here = find_cpu(cpu);
+
+	if (!here)
+		return NULL;
+	refresh(here, bpf_get_current_task_btf());
+	return here->tag ? find_row(here->tag, cpu) : NULL;
+}
+
+/* The same for a thread that has just entered the kernel, without asking who it is. */
+static __always_inline struct sasm_row *current_row_by_registers(uint64_t registers)
+{
+	uint32_t cpu = bpf_get_smp_processor_id();
+	struct sasm_cpu *here = find_cpu(cpu);
+
+	if (!here)
+		return NULL;
+	if (here->registers != registers || here->epoch != state.epoch) {
+		refresh(here, bpf_get_current_task_btf());
+		here->registers = registers;
+	}
+	return here->tag ? find_row(here->tag, cpu) : NULL;
+}

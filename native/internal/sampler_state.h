@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the sampler share: sampler.c and sampler_view.c (the calls), sampler_pass.c (the thread),
+ * sampler_measure.c (one agent's figures), sampler_memory.c and sampler_processes.c (what /proc
+ * and cgroup.procs tell), sampler_windows.c (seconds).
+ *
+ * Who may touch what:
+ * - `lock` guards the table, the references, and in each agent what is published: sample,
+ *   windows, flags. It is never held across a system call that reads a figure.
+ * - an agent's `measuring` guards its fds and what measuring remembers. Lock order: measuring,
+ *   lock. Who wants to measure holds a reference first, so that a removed agent lives until then.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "internal/probes_state.h"
+
+#include "sampler.h"
+
+/* Above this, pages that several processes share are counted once; below, the error is small and
+ * smaps_rollup costs more than it tells.
+ */
+#define PSS_FROM_BYTES (32 << 20)
+
+/* An agent that makes more cgroups than this is counted in part: it must not stall the others. */
+#define NESTED_CGROUPS_MAX 1024
+#define NESTED_DEPTH_MAX 32
+
+/* Every agent is measured at least once in so many passes. */
+#define ROUND_PASSES 60
+
+struct pids {
+	pid_t *pids;
+	size_t count, capacity;
+};
+
+/* What measuring memory remembers of the last proportional measurement. */
+struct pss {
+	int64_t bytes, rss_bytes;	/* both at that time */
+	size_t processes;
+	int64_t measured_us, cost_us;
+};
+
+enum depth {
+	MEASURE_COUNTERS,	/* what only grows */
+	MEASURE_ACTIVE,		/* and memory and processes */
+	MEASURE_ALL		/* and shared memory, whatever it costs */
+};
+
+struct measurement {
+	struct sasm_row counts;
+	bool has_counts;
+	bool has_gauges;
+	int64_t cpu_time_us;
+	int64_t memory_bytes, peak_bytes, processes;	/* SASM_ABSENT: unknown */
+	enum sasm_memory_source memory_source;
+};
+
+struct second {
+	int64_t second;		/* of CLOCK_BOOTTIME at its start; 0: never used */
+	int64_t cpu_time_us, memory_bytes, syscalls, io_ops;
+};
+
+struct agent {
+	uint32_t slot;
+	int references;
+
+	pthread_mutex_t measuring;
+	int cgroup_fd, stat_fd, procs_fd, memory_fd, peak_fd; /* the last two -1: absent */
+	struct pids pids;
+	struct pss pss;
+	int64_t cpu_time_us;	/* never goes back */
+
+	uint64_t scanned_syscalls, scanned_switches; /* at the last pass */
+	bool is_new;		/* its gauges were never read */
+	bool is_settling;	/* it ran in the last window: the next one may be all zeros */
+	bool is_changed;	/* since it was last asked for */
+	int64_t added_us;
+	int64_t first_second;	/* the first that is closed for it */
+	int64_t closed_cpu_us, closed_syscalls, closed_io; /* totals at the last closed window */
+	struct second seconds[SASM_WINDOWS];
+	struct sasm_sample sample;
+};
+
+/* The span that a pass closes. */
+struct span {
+	int64_t now_us;
+	int64_t elapsed_us;	/* since the pass before */
+	int64_t end_second;	/* windows up to here are over */
+	int64_t seconds;	/* how many; more than 1 after a standstill */
+};
+
+struct sasm_sampler {
+	const struct sasm_probes *probes;
+	uint32_t slots_max, slots_used; /* slots_used: one above the highest ever taken */
+	pthread_mutex_t lock;
+	pthread_t thread;
+	bool is_started;
+	int timer_fd, stop_fd, pass_fd, proc_fd;
+	struct agent **agents;		/* by slot */
+	struct agent **work;		/* the thread's list of whom to measure */
+	enum depth *depths;		/* beside it */
+	bool *is_running;		/* by slot: on a CPU when the pass began */
+	uint32_t round_slot;
+	int64_t last_pass_us, last_end_second;
+	struct sasm_sampler_figures figures;
+};
+
+int64_t sasm_sampler_clock_us(void);
+void *sasm_sampler_loop(void *sampler);
+
+/* Has the agent run since the last pass? There are probes. Also tells its counts as of now. */
+bool sasm_sampler_has_run(const struct sasm_sampler *sampler, const struct agent *agent,
+			  uint64_t *ret_syscalls, uint64_t *ret_switches);
+
+/* sampler_measure.c, with `measuring` held. */
+void sasm_sampler_measure(struct sasm_sampler *sampler, struct agent *agent, enum depth depth,
+			  int64_t now_us, struct measurement *ret_measurement);
+
+/* sampler_windows.c, with `lock` held. Windows begin at what the sample says then. */
+void sasm_sampler_begin_windows(struct agent *agent, int64_t now_us);
+
+/* span NULL: totals and gauges only. */
+void sasm_sampler_publish(struct agent *agent, const struct measurement *measurement,
+			  int64_t now_us, const struct span *span);
+int sasm_sampler_list_windows(const struct agent *agent, int64_t end_second,
+			      struct sasm_window *ret_windows, uint32_t capacity);
+
+/* sampler_processes.c: all processes in the cgroup and below. Keeps the list's memory. */
+int sasm_sampler_list_processes(int cgroup_fd, int procs_fd, struct pids *pids);
+
+/* sampler_memory.c: by /proc. */
+int64_t sasm_sampler_measure_memory(int proc_fd, const struct pids *pids, struct pss *pss,
+				    bool is_due, int64_t now_us,
+				    enum sasm_memory_source *ret_source);
+
+/* sampler.c, with `lock` held. */
+void sasm_sampler_drop(struct agent *agent);

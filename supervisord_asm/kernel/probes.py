@@ -1,0 +1,215 @@
+"""The counting programs as an object: install or adopt them, bind slots, read what was lost.
+
+The work is in native/probes*.c and bpf/; here are the types and the errors. A `Probes` is used by
+one thread; the sampler reads its rows at any time. With a pin directory, programs and counts
+outlive the process until `close(unpin=True)` or `unpin`.
+
+A slot is a number below `slots_max`, bound to one agent's cgroup. Which agent that is, the daemon
+knows; the kernel knows only cgroup ids.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from supervisord_asm._native import ffi, lib
+from supervisord_asm.core.support import Backend, ProbePlan
+
+# enum sasm_drop of bpf/records.h, in its order.
+_DROPS = ("row_missing", "exit_claim_failed")
+_LOG_TAIL_LINES = 12
+
+
+class ProbeError(Exception):
+    """Operation, object and errno of what failed, and the last lines of libbpf's log."""
+
+    def __init__(self, operation: str, subject: str, errno_: int, log: str = "") -> None:
+        tail = "\n".join(log.strip().splitlines()[-_LOG_TAIL_LINES:])
+        text = f"unable to {operation} {subject}: {os.strerror(errno_)}"
+        super().__init__(f"{text}\n{tail}" if tail else text)
+        self.operation = operation
+        self.subject = subject
+        self.errno = errno_
+        self.log = tail
+        self.summary = text
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFacts:
+    """How the programs in force were made."""
+
+    root_id: int
+    root_level: int
+    slots_max: int
+    cpus: int
+    is_adopted: bool
+    """The maps and their counts were there before this process."""
+    object_hash: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A slot's counts as of now, straight from the rows."""
+
+    syscalls: int
+    io_calls: int
+    switches: int
+    forks: int
+    execs: int
+    exits: int
+    exits_error: int
+    exits_signal: int
+    last_exit_us: int | None
+    last_exit_pid: int | None
+    last_exit_status: int | None
+    """As waitpid(2) gives it."""
+
+
+class Probes:
+    """The running programs and their slots. Make one with `open`."""
+
+    def __init__(self, handle: Any) -> None:
+        """Wrap an open handle of native/probes.h; it is ours from now on."""
+        self._handle = handle
+
+    @classmethod
+    def open(
+        cls, pin_dir: str | None, agents_root_fd: int, slots_max: int, plan: ProbePlan
+    ) -> Self:
+        """Adopt the programs pinned in `pin_dir`, or install them. Raises ProbeError.
+
+        The agents are the cgroups right below the one of `agents_root_fd`. `pin_dir` is made; its
+        parent must be a bpf file system. None: nothing outlives this process.
+        """
+        if plan.backend is not Backend.CORE:
+            raise ProbeError("count by", f"BPF ({plan.why})", 95)  # EOPNOTSUPP
+        ret_handle: Any = ffi.new("struct sasm_probes **")
+        ret_error: Any = ffi.new("struct sasm_probes_error *")
+        path = ffi.NULL if pin_dir is None else os.fsencode(pin_dir)
+        code = lib.sasm_probes_open(path, agents_root_fd, slots_max, ret_handle, ret_error)
+        if code < 0:
+            raise ProbeError(
+                _text(ret_error.operation),
+                _text(ret_error.object),
+                -code,
+                _text(ret_error.log),
+            )
+        return cls(ret_handle[0])
+
+    @property
+    def handle(self) -> Any:
+        """The native handle, for the sampler. Raises ValueError when closed."""
+        if self._handle is None:
+            raise ValueError("the probes are closed")
+        return self._handle
+
+    def facts(self) -> ProbeFacts:
+        """Return how the programs in force were made."""
+        facts: Any = ffi.new("struct sasm_probes_facts *")
+        lib.sasm_probes_facts(self.handle, facts)
+        return ProbeFacts(
+            facts.root_id, facts.root_level, facts.slots_max, facts.cpus,
+            bool(facts.is_adopted), facts.object_hash,
+        )  # fmt: skip
+
+    def bind(self, slot: int, cgroup_fd: int, cgroup_id: int) -> None:
+        """Count the cgroup, and all below it, into the slot. Raises ProbeError.
+
+        Idempotent. EBUSY: the slot has another cgroup; EEXIST: the cgroup another slot.
+        """
+        code = lib.sasm_probes_bind(self.handle, slot, cgroup_id)
+        if code < 0:
+            raise ProbeError("bind", f"slot {slot} to cgroup {cgroup_id}", -code)
+
+    def unbind(self, slot: int) -> None:
+        """Free the slot; its counts are gone. Raises ProbeError (ESRCH: it is free)."""
+        code = lib.sasm_probes_unbind(self.handle, slot)
+        if code < 0:
+            raise ProbeError("unbind", f"slot {slot}", -code)
+
+    def bound(self) -> dict[int, int]:
+        """Return the bound slots with their cgroups' ids; after an adoption, the earlier ones."""
+        capacity = self.facts().slots_max
+        slots: Any = ffi.new("uint32_t[]", capacity)
+        ids: Any = ffi.new("uint64_t[]", capacity)
+        count = lib.sasm_probes_bound(self.handle, slots, ids, capacity)
+        return {slots[i]: ids[i] for i in range(count)}
+
+    def counts(self, slot: int) -> Counts:
+        """Return the slot's counts now. Raises ProbeError (EINVAL: no such slot)."""
+        row: Any = ffi.new("struct sasm_row *")
+        code = lib.sasm_probes_read(self.handle, slot, row)
+        if code < 0:
+            raise ProbeError("read", f"slot {slot}", -code)
+        has_exit = row.last_exit_ns != 0
+        return Counts(
+            row.syscalls, row.io_calls, row.switches, row.forks, row.execs,
+            row.exits, row.exits_error, row.exits_signal,
+            row.last_exit_ns // 1000 if has_exit else None,
+            row.last_exit_pid if has_exit else None,
+            row.last_exit_status if has_exit else None,
+        )  # fmt: skip
+
+    def drops(self) -> dict[str, int]:
+        """Return how often something could not be counted, by cause. Zeros included.
+
+        `missed_<program>`: the kernel left the program out because it would have interrupted
+        itself on its CPU.
+        """
+        lost: Any = ffi.new("uint64_t[]", lib.SASM_DROP_NUM)
+        lib.sasm_probes_drops(self.handle, lost)
+        drops = dict(zip(_DROPS, lost, strict=True))
+        for program in range(lib.SASM_PROBES_PROGRAMS):
+            name = _text(lib.sasm_probes_program(program))
+            misses: Any = ffi.new("uint64_t *")
+            code = lib.sasm_probes_misses(self.handle, program, misses)
+            if code < 0:
+                raise ProbeError("read the misses of", name, -code)
+            drops[f"missed_{name}"] = misses[0]
+        return drops
+
+    def close(self, unpin: bool = False) -> None:
+        """Let go; with `unpin`, end the counting and drop all counts. May be called twice."""
+        if self._handle is None:
+            return
+        handle, self._handle = self._handle, None
+        code = lib.sasm_probes_close(handle, unpin)
+        if code < 0:
+            raise ProbeError("unpin", "the counting programs", -code)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close; pins stay."""
+        self.close()
+
+
+def _text(characters: Any) -> str:
+    value = ffi.string(characters)
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def unpin(pin_dir: Path) -> Mapping[str, bool]:
+    """Remove every pin below `pin_dir`, and so the programs behind them; no daemon is needed.
+
+    Returns what was there, by name. Raises OSError.
+    """
+    if not pin_dir.is_dir():
+        return {}
+    found = {}
+    # The layout goes first: a set without it is taken for incomplete by whoever looks meanwhile.
+    for pin in sorted(pin_dir.iterdir(), key=lambda path: path.name != "map_layout"):
+        pin.unlink()
+        found[pin.name] = True
+    pin_dir.rmdir()
+    return found
