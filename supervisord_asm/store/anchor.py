@@ -11,9 +11,10 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
+from supervisord_asm.core.canonical import canonical_json
 from supervisord_asm.core.history import History
-from supervisord_asm.core.history_record import history_from_record
-from supervisord_asm.store.chain import Head
+from supervisord_asm.core.history_record import history_from_record, history_to_record
+from supervisord_asm.store.chain import GENESIS, Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class Anchor:
     def history(self) -> History:
         """Return the base as a history. Raises ValueError, KeyError or TypeError."""
         return history_from_record(json.loads(self.base))
+
+
+UNCOMPACTED = Anchor(0, GENESIS, canonical_json(history_to_record(History())))
 
 
 def load_anchor(connection: sqlite3.Connection) -> Anchor:

@@ -72,12 +72,13 @@ class CommitLoop:
                 self._next_batch()
                 self._write()
                 self._tidy()
-            self._writer.close()
         except BaseException as error:  # a bug: tell everybody who waits, and whoever comes
             self.broken = error
             self.trouble = f"the journal's writer has ended: {error!r}"
             self._abandon(JournalBroken("write", self._path, repr(error)))
             raise
+        finally:
+            self._writer.close()
 
     def _gather(self) -> bool:
         """Move what is queued to _waiting, sleeping while there is nothing to do; False = end."""

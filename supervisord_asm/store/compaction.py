@@ -26,7 +26,7 @@ from supervisord_asm.core.history import RECENT_MAX, apply
 from supervisord_asm.core.history_record import history_to_record
 from supervisord_asm.store.anchor import Anchor, load_anchor
 from supervisord_asm.store.chain import Row
-from supervisord_asm.store.connection import open_reader
+from supervisord_asm.store.connection import READ_ERRORS, open_reader
 from supervisord_asm.store.errors import JournalCorrupt, JournalError
 from supervisord_asm.store.record import COLUMNS, UnreadableRow, open_row
 
@@ -68,7 +68,7 @@ def plan_compaction(path: Path, before_realtime_ns: int) -> Compaction | None:
         return Compaction(_fold(connection, anchor, through_seq), before_realtime_ns)
     except UnreadableRow as error:
         raise JournalCorrupt("compact", path, str(error)) from error
-    except sqlite3.Error as error:
+    except READ_ERRORS as error:
         raise JournalError("compact", path, str(error)) from error
     finally:
         connection.close()

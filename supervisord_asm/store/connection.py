@@ -30,6 +30,9 @@ MODE = 0o640
 WAL_BYTES = 8 << 20
 # How long a reader's recovery or a backup's last step may hold us up before an attempt fails.
 BUSY_TIMEOUT_S = 2.0
+# What a damaged database raises: SQLite's errors, and Python's when it cannot even decode the text
+# of such an error because it quotes the damage.
+READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _BLOCK_BYTES = 1 << 20
 
 
@@ -67,13 +70,13 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise JournalError("open", path, "there is no such file")
     try:
-        connection = _connect(path, "ro")
-    except sqlite3.Error as error:
+        connection = _connect(path, "ro&immutable=1" if _is_frozen(path) else "ro")
+    except READ_ERRORS as error:
         raise JournalError("open", path, str(error)) from error
     try:
         connection.execute("PRAGMA query_only = ON")
         read_version(connection, path)
-    except sqlite3.Error as error:
+    except READ_ERRORS as error:
         connection.close()
         raise JournalError("open", path, str(error)) from error
     except BaseException:
@@ -92,6 +95,13 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
+
+
+def _is_frozen(path: Path) -> bool:
+    """Whether the file lies complete on a read-only medium: no -shm can be made, none is needed."""
+    log = Path(f"{path}-wal")
+    has_log = log.exists() and log.stat().st_size > 0
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not has_log
 
 
 def own(path: Path, group: str) -> None:
@@ -117,10 +127,10 @@ def _make_file(path: Path, group: str) -> None:
 
 
 def _fill_log(path: Path) -> None:
-    log = Path(f"{path}-wal")
     # Without O_CREAT: SQLite has made it, with the right owner.
-    descriptor = os.open(log, os.O_WRONLY | os.O_CLOEXEC)
+    descriptor = os.open(f"{path}-wal", os.O_WRONLY | os.O_CLOEXEC)
     try:
+        # From the end on: a reader may have kept frames from being moved into the database.
         size = os.fstat(descriptor).st_size
         while size < WAL_BYTES:
             size += os.pwrite(descriptor, bytes(min(_BLOCK_BYTES, WAL_BYTES - size)), size)

@@ -23,7 +23,6 @@ whoever appends an event also applies it (core.history.apply). The writer folds 
 The thread and what it does when the disk refuses: store/commit_loop.py.
 """
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,7 +33,7 @@ from supervisord_asm.store.anchor import load_anchor
 from supervisord_asm.store.backup import back_up
 from supervisord_asm.store.commit_loop import Clock, CommitLoop, Item, OnDurable
 from supervisord_asm.store.compaction import Compaction, plan_compaction
-from supervisord_asm.store.connection import open_writer
+from supervisord_asm.store.connection import READ_ERRORS, open_writer
 from supervisord_asm.store.errors import (
     JournalBroken,
     JournalClosed,
@@ -79,6 +78,7 @@ class Journal:
         JournalCorrupt, JournalError.
         """
         lock = WriterLock(path)
+        lock.take()
         try:
             connection = open_writer(path, group, create=True)
             try:
@@ -86,21 +86,20 @@ class Journal:
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             lock.release()
             raise JournalError("open", path, str(error)) from error
         except BaseException:
             lock.release()
             raise
-        writer = Writer(path, group, connection, copy_history(history), head, reached)
-        return cls(path, clock, queue_max, lock, writer, history, load_anchor(connection).seq)
+        writer = Writer(path, group, lock, connection, copy_history(history), head, reached)
+        return cls(path, clock, queue_max, writer, history, load_anchor(connection).seq)
 
     def __init__(
         self,
         path: Path,
         clock: Clock,
         queue_max: int,
-        lock: WriterLock,
         writer: Writer,
         history: History,
         anchor_seq: int,
@@ -108,7 +107,6 @@ class Journal:
         self.history = history
         self._path = path
         self._queue_max = queue_max
-        self._writer_lock = lock
         # Guards what follows; held for a few instructions, never across I/O or a callback.
         self._lock = threading.Lock()
         self._last_seq = writer.head.seq
@@ -171,13 +169,11 @@ class Journal:
         a healthy system. Their on_durable has been called with JournalClosed. May be called twice.
         """
         with self._lock:
-            is_first, self._is_closed = not self._is_closed, True
-            if is_first:
+            if not self._is_closed:
+                self._is_closed = True
                 self._loop.queue.put(None)
         if not self._loop.join(timeout_s):
             raise JournalError("close", self._path, "the disk does not answer")
-        if is_first:
-            self._writer_lock.release()
         return self.queued
 
     def _put(self, item: Item) -> int:

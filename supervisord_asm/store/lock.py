@@ -14,22 +14,31 @@ from supervisord_asm.store.errors import JournalError, JournalLocked
 
 
 class WriterLock:
-    """Held from construction to `release`. Raises JournalLocked when somebody else holds it."""
+    """The lock of one journal; taken and released as often as needed."""
 
-    __slots__ = ("_descriptor",)
+    __slots__ = ("_descriptor", "_journal")
 
     def __init__(self, journal: Path) -> None:
-        path = Path(f"{journal}.lock")
+        self._journal = journal
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Take the lock. Raises JournalLocked when somebody else holds it, JournalError."""
+        assert self._descriptor is None, "released before it is taken again"
+        path = Path(f"{self._journal}.lock")
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
         except OSError as error:
             raise JournalError("lock", path, error.strerror or str(error)) from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._descriptor)
-            raise JournalLocked("lock", journal, "another process writes it") from error
+            os.close(descriptor)
+            raise JournalLocked("lock", self._journal, "another process writes it") from error
+        self._descriptor = descriptor
 
     def release(self) -> None:
         """Let the next writer in. The file stays: removing it would let two in at once."""
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

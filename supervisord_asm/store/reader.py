@@ -1,12 +1,11 @@
 """Stored events for whoever asks, in this process or another, while the writer goes on."""
 
-import sqlite3
 from pathlib import Path
 
 from supervisord_asm.core.events import Event
 from supervisord_asm.store.anchor import load_anchor
 from supervisord_asm.store.chain import Row
-from supervisord_asm.store.connection import open_reader
+from supervisord_asm.store.connection import READ_ERRORS, open_reader
 from supervisord_asm.store.errors import JournalCorrupt, JournalError
 from supervisord_asm.store.record import COLUMNS, UnreadableRow, open_row
 
@@ -29,7 +28,7 @@ def read(path: Path, since: int = 0, limit: int = LIMIT_MAX) -> list[tuple[int, 
         return [(row[0], open_row(Row(*row))) for row in rows]
     except UnreadableRow as error:
         raise JournalCorrupt("read", path, str(error)) from error
-    except sqlite3.Error as error:
+    except READ_ERRORS as error:
         raise JournalError("read", path, str(error)) from error
     finally:
         connection.close()

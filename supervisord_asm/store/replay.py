@@ -12,7 +12,7 @@ from pathlib import Path
 from supervisord_asm.core.history import RECENT_MAX, History, apply
 from supervisord_asm.store.anchor import Anchor, load_anchor
 from supervisord_asm.store.chain import Head, Row, row_hash
-from supervisord_asm.store.connection import open_writer
+from supervisord_asm.store.connection import READ_ERRORS, open_writer
 from supervisord_asm.store.derived import (
     faults_text,
     load_head,
@@ -86,6 +86,7 @@ def rebuild(path: Path, *, group: str = "asm") -> None:
     read.
     """
     lock = WriterLock(path)
+    lock.take()
     try:
         connection = open_writer(path, group, create=False)
         try:
@@ -94,7 +95,7 @@ def rebuild(path: Path, *, group: str = "asm") -> None:
             raise JournalCorrupt("rebuild", path, str(error)) from error
         finally:
             connection.close()
-    except sqlite3.Error as error:
+    except READ_ERRORS as error:
         raise JournalError("rebuild", path, str(error)) from error
     finally:
         lock.release()

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from supervisord_asm.core.agent_history import AGENT_FIELDS
-from supervisord_asm.core.canonical import canonical_json
 from supervisord_asm.core.history import History
-from supervisord_asm.core.history_record import TOTAL_FIELDS, history_to_record
+from supervisord_asm.core.history_record import TOTAL_FIELDS
+from supervisord_asm.store.anchor import UNCOMPACTED
 from supervisord_asm.store.chain import GENESIS
 from supervisord_asm.store.errors import JournalTooNew, NotAJournal
 
@@ -132,8 +132,8 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     version = (str(SCHEMA_VERSION),)
     connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", version)
-    base = canonical_json(history_to_record(History()))
-    connection.execute("INSERT INTO anchor VALUES (1, 0, ?, ?)", (GENESIS, base))
+    anchor = (UNCOMPACTED.seq, UNCOMPACTED.hash, UNCOMPACTED.base)
+    connection.execute("INSERT INTO anchor VALUES (1, ?, ?, ?)", anchor)
     totals = [getattr(History(), name) for name in TOTAL_FIELDS]
     places = ", ".join("?" * (len(totals) + 3))
     connection.execute(f"INSERT INTO system VALUES ({places})", (1, *totals, 0, GENESIS))

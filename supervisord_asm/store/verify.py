@@ -21,9 +21,9 @@ from supervisord_asm.core.canonical import CanonicalError, canonical_json
 from supervisord_asm.core.events import EventType
 from supervisord_asm.core.history import History, apply
 from supervisord_asm.core.history_record import TOTAL_FIELDS
-from supervisord_asm.store.anchor import Anchor, load_anchor
-from supervisord_asm.store.chain import Head, Row, row_hash
-from supervisord_asm.store.connection import open_reader
+from supervisord_asm.store.anchor import UNCOMPACTED, load_anchor
+from supervisord_asm.store.chain import EMPTY, Head, Row, row_hash
+from supervisord_asm.store.connection import READ_ERRORS, open_reader
 from supervisord_asm.store.derived import load_head, load_history
 from supervisord_asm.store.errors import JournalError
 from supervisord_asm.store.record import COLUMNS, UnreadableRow, open_row
@@ -80,14 +80,16 @@ def verify(path: Path, expected: Head | None = None) -> VerifyReport:
     Raises JournalError, NotAJournal, JournalTooNew when there is nothing to check.
     """
     connection = open_reader(path)
+    # Text that is no UTF-8 any more must reach the hash check, which names its record.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     check = _Check(expected)
     try:
         connection.execute("BEGIN")  # one snapshot for all that follows
         check.structure(connection)
         check.chain(connection)
         check.derived(connection)
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR):
+    except READ_ERRORS as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise JournalError("verify", path, str(error)) from error
         check.find(FindingKind.DAMAGED, f"the database cannot be read further: {error}")
     finally:
@@ -106,8 +108,8 @@ class _Check:
         self.findings: list[Finding] = []
         self.findings_total = 0
         self.events_checked = 0
-        self.anchor = Anchor(0, Head(0, b"").hash, "")
-        self.head = Head(0, b"")
+        self.anchor = UNCOMPACTED
+        self.head = EMPTY
         self.history: History | None = None  # None: the fold had to be given up
 
     def find(
@@ -131,7 +133,7 @@ class _Check:
             self.history = self.anchor.history()
         except (ValueError, KeyError, TypeError) as error:
             self.find(FindingKind.ANCHOR, f"the anchor's base cannot be read: {error!r}")
-        is_anchored = self.anchor.seq == 0
+        is_anchored = self.anchor == UNCOMPACTED
         for row in map(Row._make, connection.execute(_ROWS, (self.anchor.seq,))):
             self._link(row)
             if row.type == EventType.COMPACTION:
@@ -140,7 +142,7 @@ class _Check:
             self.head = Head(row.seq, row.hash)
             self.events_checked += 1
         if not is_anchored:
-            text = f"no compaction in the chain names the anchor at event {self.anchor.seq}"
+            text = f"no compaction in the chain made this anchor at event {self.anchor.seq}"
             self.find(FindingKind.ANCHOR, text, self.anchor.seq)
 
     def _link(self, row: Row) -> None:

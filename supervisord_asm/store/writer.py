@@ -33,7 +33,8 @@ from supervisord_asm.store.derived import (
     save_agents,
     save_totals,
 )
-from supervisord_asm.store.errors import JournalCorrupt
+from supervisord_asm.store.errors import JournalCorrupt, JournalError
+from supervisord_asm.store.lock import WriterLock
 from supervisord_asm.store.record import seal
 
 FAILPOINTS = ("before begin", "after insert", "before commit", "after commit")
@@ -73,6 +74,7 @@ class Writer:
         self,
         path: Path,
         group: str,
+        lock: WriterLock,
         connection: sqlite3.Connection,
         history: History,
         head: Head,
@@ -80,6 +82,7 @@ class Writer:
     ) -> None:
         self._path = path
         self._group = group
+        self._lock = lock
         self._connection = connection
         self._history = history
         self._history.changed.clear()
@@ -141,7 +144,12 @@ class Writer:
         ends neither where we left it nor where `pending` would.
         """
         self._is_connected = False
+        # Hold nothing open meanwhile: a broken file system can be unmounted only then.
         self._connection.close()
+        self._lock.release()
+        if not self._path.exists():
+            raise JournalError("reopen", self._path, "it is not there")
+        self._lock.take()
         # Opening also moves recovered frames into the database, with an fsync of its own: those
         # that a failed fsync left in the page cache are safe only then.
         self._connection = open_writer(self._path, self._group, create=False)
@@ -179,8 +187,9 @@ class Writer:
         return bool(last < anchor_seq)
 
     def close(self) -> None:
-        """Close the connection; SQLite empties the write-ahead log as the last one out."""
+        """Let go of everything; SQLite empties the write-ahead log as the last one out."""
         self._connection.close()
+        self._lock.release()
 
     def _insert(self, rows: Sequence[Row]) -> None:
         done = 0
