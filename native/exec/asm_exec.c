@@ -87,7 +87,8 @@ static int split_strings(struct spec *spec, char *cursor, char *end)
 		if (!spec->envp[i])
 			return -EINVAL;
 	}
-	return 0;
+	/* A rest means that the counts are wrong, and then so are the strings that we took. */
+	return cursor == end ? 0 : -EINVAL;
 }
 
 static int read_spec(struct spec *ret_spec)
@@ -168,14 +169,15 @@ static void set_rlimit(const struct sasm_exec_rlimit *wanted)
 
 static void set_limits(const struct spec *spec)
 {
-	for (uint32_t i = 0; i < spec->header->rlimit_count; i++)
-		set_rlimit(&spec->rlimits[i]);
+	set_oom_score(spec->header->oom_score_adj);
 	if (setpriority(PRIO_PROCESS, 0, spec->header->nice))
 		fail(SASM_EXEC_STAGE_NICE);
-	set_oom_score(spec->header->oom_score_adj);
+	/* Last: a low RLIMIT_NOFILE would refuse us the descriptors of the steps before. */
+	for (uint32_t i = 0; i < spec->header->rlimit_count; i++)
+		set_rlimit(&spec->rlimits[i]);
 }
 
-static void become(const struct spec *spec)
+static void become(const struct spec *spec, pid_t keeper)
 {
 	const struct sasm_exec_header *header = spec->header;
 
@@ -197,6 +199,9 @@ static void become(const struct spec *spec)
 	/* After the change of user, which clears it (prctl(2)). The second line behind asmd's own kill. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
 		fail(SASM_EXEC_STAGE_SESSION);
+	/* A death before that call signals nobody. */
+	if (getppid() != keeper)
+		_exit(127);
 }
 
 static void connect_stdio(void)
@@ -226,6 +231,7 @@ static void reset_signals(void)
 
 int main(void)
 {
+	const pid_t keeper = getppid();
 	struct spec spec = { 0 };
 	int r = read_spec(&spec);
 
@@ -236,12 +242,12 @@ int main(void)
 	if (setsid() < 0)
 		fail(SASM_EXEC_STAGE_SESSION);
 	umask(spec.header->umask);
+	connect_stdio();
 	set_limits(&spec);
-	become(&spec);
+	become(&spec, keeper);
 	/* As the agent's own user: a directory that it may not enter must be refused to it. */
 	if (chdir(spec.working_directory))
 		fail(SASM_EXEC_STAGE_WORKING_DIRECTORY);
-	connect_stdio();
 	reset_signals();
 	execve(spec.program, spec.argv, spec.envp);
 	fail(SASM_EXEC_STAGE_PROGRAM);

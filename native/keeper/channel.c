@@ -1,16 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Sources: unix(7), cmsg(3). A packet with the wrong shape closes nothing by itself: the caller does. */
+/*
+ * Sources: unix(7), cmsg(3), pidfd_open(2). A packet with the wrong shape closes nothing by itself:
+ * the caller does.
+ */
 #define _GNU_SOURCE
 #include "channel.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#ifndef SO_PEERPIDFD /* asm-generic/socket.h of Linux 6.5 */
+#define SO_PEERPIDFD 77
+#endif
+
+/* A greeting of 1,000 children fits without a stall. */
+#define SEND_BUFFER_BYTES (1 << 20)
+
+/* Taking the name from a keeper that lives would leave its agents without orders. */
+static bool is_taken(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool is_alive;
+
+	if (fd < 0)
+		return false;
+	/* EAGAIN: its queue of connections is full. */
+	is_alive = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+		   errno == EAGAIN;
+	close(fd);
+	return is_alive;
+}
 
 int sasm_channel_listen(const char *path)
 {
@@ -21,6 +48,8 @@ int sasm_channel_listen(const char *path)
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(address.sun_path, path);
+	if (is_taken(&address))
+		return -EADDRINUSE;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
@@ -36,7 +65,7 @@ int sasm_channel_listen(const char *path)
 }
 
 /* Agents may be root; what makes them agents is their cgroup, which they cannot leave. */
-static int is_inside_agents(pid_t pid)
+static bool is_inside_agents(pid_t pid)
 {
 	char path[32], text[4096];
 	ssize_t n;
@@ -45,30 +74,65 @@ static int is_inside_agents(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return 1; /* unreadable is not outside: fail closed */
+		return true; /* unreadable is not outside: fail closed */
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
-	if (n <= 0)
-		return 1;
+	if (n <= 0 || n == sizeof(text) - 1)
+		return true; /* nor is what has an end that we did not see */
 	text[n] = 0;
 	return strstr(text, "/agents/") != NULL;
 }
 
-int sasm_channel_accept(int listener, pid_t *ret_pid)
+/* The process that connected itself; before Linux 6.5 the one that has its number now. */
+static int open_peer(int fd, pid_t pid)
+{
+	int pidfd;
+	socklen_t length = sizeof(pidfd);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0)
+		return pidfd;
+	return errno == ENOPROTOOPT ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+}
+
+static bool may_command(int fd)
 {
 	struct ucred peer;
 	socklen_t length = sizeof(peer);
+	bool is_outside;
+	int pidfd;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) || peer.uid != 0)
+		return false;
+	pidfd = open_peer(fd, peer.pid);
+	if (pidfd < 0)
+		return false;
+	/* Unreaped after the look: so what we looked at had this number and was this process. */
+	is_outside = !is_inside_agents(peer.pid) &&
+		     syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0;
+	close(pidfd);
+	return is_outside;
+}
+
+int sasm_channel_accept(int listener)
+{
+	const int bytes = SEND_BUFFER_BYTES;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) || peer.uid != 0 ||
-	    is_inside_agents(peer.pid)) {
+	if (!may_command(fd)) {
 		close(fd);
 		return -EACCES;
 	}
-	*ret_pid = peer.pid;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	return fd;
+}
+
+bool sasm_channel_is_closed(int fd)
+{
+	struct pollfd end = { .fd = fd };
+
+	return poll(&end, 1, 0) == 1 && (end.revents & POLLHUP);
 }
 
 int sasm_channel_send(int fd, const struct sasm_keeper_message *message, const int *fds,
@@ -113,18 +177,20 @@ int sasm_channel_receive(int fd, struct sasm_keeper_message *ret_message,
 		.msg_controllen = sizeof(control.bytes),
 	};
 	struct cmsghdr *header;
-	ssize_t n = recvmsg(fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n;
 
-	if (n < 0)
-		return -errno;
 	for (int i = 0; i < SASM_SPAWN_FD_NUM; i++)
 		ret_fds[i] = -1;
+	n = recvmsg(fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return -errno;
 	for (header = CMSG_FIRSTHDR(&packet); header; header = CMSG_NXTHDR(&packet, header))
 		if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
 			memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
 	if (n == 0)
 		return 0;
-	if (n != sizeof(*ret_message) || ret_message->magic != SASM_KEEPER_MAGIC)
+	if (n != sizeof(*ret_message) || (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+	    ret_message->magic != SASM_KEEPER_MAGIC)
 		return -EPROTO;
 	return 1;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Reaping. Every exit goes through waitid(2) on a pidfd, so no pid can be mistaken for another; the
- * sweep for orphans looks with WNOWAIT first and leaves known children to their own pidfd.
+ * The table itself. An exit is taken by waitid(2) on the child's pidfd, so no pid can be mistaken
+ * for another.
  */
 #define _GNU_SOURCE
 #include "children.h"
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 struct sasm_child sasm_children[SASM_CHILDREN_MAX];
+int sasm_children_end;
 
 static uint64_t boottime_us(void)
 {
@@ -24,47 +25,57 @@ static uint64_t boottime_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-int sasm_child_find(uint32_t agent_id, uint32_t run)
+struct sasm_child *sasm_child_new(uint32_t agent_id, uint32_t run)
 {
-	for (int i = 0; i < SASM_CHILDREN_MAX; i++)
-		if (sasm_children[i].used && sasm_children[i].agent_id == agent_id &&
-		    sasm_children[i].run == run)
-			return i;
-	return -1;
+	for (int i = 0; i < SASM_CHILDREN_MAX; i++) {
+		if (sasm_children[i].used)
+			continue;
+		sasm_children[i] = (struct sasm_child){
+			.used = true,
+			.agent_id = agent_id,
+			.run = run,
+			.pidfd = -1,
+			.status_fd = -1,
+			.stdout_fd = -1,
+			.stderr_fd = -1,
+		};
+		if (i >= sasm_children_end)
+			sasm_children_end = i + 1;
+		return &sasm_children[i];
+	}
+	return NULL;
 }
 
-int sasm_child_find_pid(pid_t pid)
+struct sasm_child *sasm_child_find(uint32_t agent_id, uint32_t run)
 {
-	for (int i = 0; i < SASM_CHILDREN_MAX; i++)
+	for (int i = 0; i < sasm_children_end; i++) {
+		struct sasm_child *child = &sasm_children[i];
+
+		if (child->used && !child->refused && child->agent_id == agent_id && child->run == run)
+			return child;
+	}
+	return NULL;
+}
+
+struct sasm_child *sasm_child_find_pid(pid_t pid)
+{
+	for (int i = 0; i < sasm_children_end; i++)
 		if (sasm_children[i].used && !sasm_children[i].exited && sasm_children[i].pid == pid)
-			return i;
-	return -1;
+			return &sasm_children[i];
+	return NULL;
 }
 
-int sasm_child_free_slot(void)
+int sasm_child_index(const struct sasm_child *child)
 {
-	for (int i = 0; i < SASM_CHILDREN_MAX; i++)
-		if (!sasm_children[i].used)
-			return i;
-	return -1;
+	return (int)(child - sasm_children);
 }
 
-unsigned int sasm_child_count(void)
+bool sasm_children_live(void)
 {
-	unsigned int count = 0;
-
-	for (int i = 0; i < SASM_CHILDREN_MAX; i++)
-		count += sasm_children[i].used;
-	return count;
-}
-
-unsigned int sasm_child_living(void)
-{
-	unsigned int count = 0;
-
-	for (int i = 0; i < SASM_CHILDREN_MAX; i++)
-		count += sasm_children[i].used && !sasm_children[i].exited;
-	return count;
+	for (int i = 0; i < sasm_children_end; i++)
+		if (sasm_children[i].used && !sasm_children[i].exited)
+			return true;
+	return false;
 }
 
 bool sasm_child_reap(struct sasm_child *child)
@@ -103,24 +114,20 @@ bool sasm_child_read_status(struct sasm_child *child)
 	return true;
 }
 
-void sasm_child_drop_output(struct sasm_child *child, int *fd)
+bool sasm_child_drop_output(struct sasm_child *child, int fd)
 {
 	static char sink[1 << 16];
-	ssize_t n;
 
 	/* A few rounds only: one noisy agent must not keep the keeper from reaping the others. */
 	for (int round = 0; round < 4; round++) {
-		n = read(*fd, sink, sizeof(sink));
-		if (n > 0) {
+		ssize_t n = read(fd, sink, sizeof(sink));
+
+		if (n > 0)
 			child->dropped_bytes += (uint64_t)n;
-			continue;
-		}
-		if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-			close(*fd);
-			*fd = -1;
-		}
-		return;
+		else
+			return n == 0 || (errno != EAGAIN && errno != EINTR);
 	}
+	return false;
 }
 
 static void close_if_open(int fd)
@@ -136,29 +143,8 @@ void sasm_child_forget(struct sasm_child *child)
 	close_if_open(child->stdout_fd);
 	close_if_open(child->stderr_fd);
 	memset(child, 0, sizeof(*child));
-}
-
-void sasm_reap_orphans(void)
-{
-	/* Bounded: a fork storm of orphans must not keep us from our own children. */
-	for (int i = 0; i < 1024; i++) {
-		siginfo_t info = { 0 };
-		int known;
-
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == 0)
-			return;
-		known = sasm_child_find_pid(info.si_pid);
-		if (known >= 0) {
-			/* P_ALL would show the same child again and hide the orphans behind it. */
-			if (sasm_child_reap(&sasm_children[known]))
-				sasm_children[known].untold |= SASM_UNTOLD_EXITED;
-			else
-				return;
-			continue;
-		}
-		/* A zombie of ours keeps its pid until this very call: no reuse is possible between. */
-		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
-	}
+	while (sasm_children_end > 0 && !sasm_children[sasm_children_end - 1].used)
+		sasm_children_end--;
 }
 
 struct sasm_keeper_message sasm_child_message(const struct sasm_child *child, uint16_t type)

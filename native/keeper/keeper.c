@@ -40,7 +40,7 @@ static _Noreturn void die(const char *what, int error)
 	exit(1);
 }
 
-static long long now_ms(void)
+long long sasm_now_ms(void)
 {
 	struct timespec now;
 
@@ -69,26 +69,24 @@ static void read_signals(struct sasm_keeper *keeper)
 	struct signalfd_siginfo info;
 
 	while (read(keeper->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo != SIGCHLD) {
+		if (info.ssi_signo == SIGUSR1) {
+			/* After a shutdown that kept the agents: start asmd again. */
+			keeper->daemon.wanted = keeper->daemon.argv != NULL;
+			if (keeper->daemon.wanted && keeper->daemon.pid == 0)
+				sasm_daemon_start(&keeper->daemon, now_ms());
+		} else if (info.ssi_signo != SIGCHLD) {
 			/* systemd's stop: agents go with us, by PDEATHSIG and by the unit's cgroup. */
 			fprintf(stderr, "asm-keeper: leaving on signal %u\n", info.ssi_signo);
 			exit(0);
 		}
 	}
-	if (keeper->daemon.pid && !keeper->daemon.is_stranger) {
-		siginfo_t ended = { 0 };
+	keeper->has_zombies = true;
+}
 
-		if (waitid(P_PIDFD, (id_t)keeper->daemon.pidfd, &ended, WEXITED | WNOHANG) == 0 &&
-		    ended.si_pid)
-			sasm_daemon_ended(&keeper->daemon, ended.si_code, ended.si_status, now_ms());
-	}
-	for (int i = 0; i < SASM_CHILDREN_MAX; i++) {
-		/* The sweep below may take a known child's exit; note first who had none. */
-		if (sasm_children[i].used && !sasm_children[i].exited &&
-		    sasm_child_reap(&sasm_children[i]))
-			sasm_tell(keeper, &sasm_children[i], SASM_UNTOLD_EXITED);
-	}
-	sasm_reap_orphans();
+static void drop_output(struct sasm_keeper *keeper, struct sasm_child *child, int fd)
+{
+	if (child->used && keeper->channel_fd < 0 && sasm_child_drop_output(child, fd))
+		sasm_unwatch(keeper, fd); /* at its end it would stay readable for ever */
 }
 
 static void handle(struct sasm_keeper *keeper, uint64_t data)
@@ -110,51 +108,50 @@ static void handle(struct sasm_keeper *keeper, uint64_t data)
 	case DAEMON:
 		/* As if killed: the status went to its parent. A wanted shutdown said QUIT before. */
 		keeper->daemon.is_stranger = false;
-		sasm_daemon_ended(&keeper->daemon, CLD_KILLED, 0, now_ms());
-		break;
-	case PIDFD:
-		if (child->used && sasm_child_reap(child))
-			sasm_tell(keeper, child, SASM_UNTOLD_EXITED);
-		if (child->used && child->exited)
-			sasm_unwatch(keeper, child->pidfd); /* readable for ever now */
+		sasm_daemon_ended(&keeper->daemon, CLD_KILLED, 0, sasm_now_ms());
 		break;
 	case STATUS:
 		if (child->used && sasm_child_read_status(child))
 			sasm_tell(keeper, child, SASM_UNTOLD_EXECED);
 		break;
 	case OUTPUT_OUT:
-		if (child->used && child->stdout_fd >= 0)
-			sasm_child_drop_output(child, &child->stdout_fd);
+		drop_output(keeper, child, child->stdout_fd);
 		break;
 	case OUTPUT_ERR:
-		if (child->used && child->stderr_fd >= 0)
-			sasm_child_drop_output(child, &child->stderr_fd);
+		drop_output(keeper, child, child->stderr_fd);
 		break;
 	}
+}
+
+/* Whether nothing is left to do: nobody to keep, and nobody who would come back. */
+static bool is_done(const struct sasm_keeper *keeper)
+{
+	const struct sasm_daemon *daemon = &keeper->daemon;
+
+	return (keeper->quits || (daemon->argv && !daemon->wanted)) && daemon->pid == 0 &&
+	       keeper->channel_fd < 0 && !sasm_children_live();
+}
+
+static int timeout_ms(const struct sasm_keeper *keeper)
+{
+	return keeper->has_zombies ? 0 : sasm_daemon_timeout_ms(&keeper->daemon, sasm_now_ms());
 }
 
 static void run(struct sasm_keeper *keeper)
 {
 	struct epoll_event events[128];
 
-	for (;;) {
-		int timeout = sasm_daemon_timeout_ms(&keeper->daemon, now_ms());
-		int count;
+	while (!is_done(keeper)) {
+		int count = epoll_wait(keeper->epoll_fd, events, 128, timeout_ms(keeper));
 
-		if (timeout == 0) {
-			sasm_daemon_start(&keeper->daemon, now_ms());
-			continue;
-		}
-		if (keeper->is_channel_full && (timeout < 0 || timeout > 5))
-			timeout = 5; /* a slow asmd: try again soon, it is not epoll's business */
-		count = epoll_wait(keeper->epoll_fd, events, 128, timeout);
 		for (int i = 0; i < count; i++)
 			handle(keeper, events[i].data.u64);
-		if (keeper->untold && keeper->channel_fd >= 0)
+		if (keeper->has_zombies)
+			sasm_sweep(keeper);
+		if (sasm_has_news(keeper))
 			sasm_tell_news(keeper);
-		if (sasm_child_living() == 0 && keeper->daemon.pid == 0 && keeper->channel_fd < 0 &&
-		    (keeper->quits || (keeper->daemon.argv && !keeper->daemon.wanted)))
-			exit(0);
+		if (sasm_daemon_timeout_ms(&keeper->daemon, sasm_now_ms()) == 0)
+			sasm_daemon_start(&keeper->daemon, sasm_now_ms());
 	}
 }
 
@@ -225,24 +222,29 @@ static void parse(struct sasm_keeper *keeper, int argc, char **argv)
 		fputs("asm-keeper: --exec is missing; see asm-keeper(8)\n", stderr);
 		exit(2);
 	}
+	if (keeper->daemon.pid && !keeper->daemon.argv) {
+		fputs("asm-keeper: --asmd-pid needs --asmd; see asm-keeper(8)\n", stderr);
+		exit(2);
+	}
 	open_files(keeper, listen_path, exec_path);
 }
 
 /* An asmd that is not our child: its end is seen on a pidfd, its status by nobody. */
 static void follow_daemon(struct sasm_keeper *keeper)
 {
-	int fd = (int)syscall(SYS_pidfd_open, keeper->daemon.pid, 0);
+	int fd = (int)syscall(SYS_pidfd_open, keeper->daemon.pid, 0), r;
 
 	if (fd < 0) {
 		keeper->daemon.pid = 0;
-		sasm_daemon_start(&keeper->daemon, now_ms());
+		sasm_daemon_start(&keeper->daemon, sasm_now_ms());
 		return;
 	}
 	keeper->daemon.pidfd = fd;
 	keeper->daemon.is_stranger = true;
-	keeper->daemon.started_ms = now_ms();
-	if (sasm_watch(keeper, fd, DAEMON, 0, EPOLLIN))
-		die("watch asmd", errno);
+	keeper->daemon.started_ms = sasm_now_ms();
+	r = sasm_watch(keeper, fd, DAEMON, 0, EPOLLIN);
+	if (r < 0)
+		die("watch asmd", -r);
 }
 
 int main(int argc, char **argv)
@@ -256,6 +258,7 @@ int main(int argc, char **argv)
 	protect_self();
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGUSR1);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
@@ -269,6 +272,7 @@ int main(int argc, char **argv)
 	if (keeper.daemon.pid)
 		follow_daemon(&keeper);
 	else if (keeper.daemon.argv)
-		sasm_daemon_start(&keeper.daemon, now_ms());
+		sasm_daemon_start(&keeper.daemon, sasm_now_ms());
 	run(&keeper);
+	return 0;
 }

@@ -7,15 +7,19 @@
 #include "spawn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static void forget(struct sasm_keeper *keeper, struct sasm_child *child)
+/* A read end that blocks would stop the keeper as a whole; O_NONBLOCK belongs to the open file. */
+static void take_output(struct sasm_child *child, int fds[SASM_SPAWN_FD_NUM])
 {
-	if (child->untold)
-		keeper->untold--;
-	sasm_child_forget(child);
+	child->stdout_fd = fds[SASM_SPAWN_STDOUT_READ];
+	child->stderr_fd = fds[SASM_SPAWN_STDERR_READ];
+	fds[SASM_SPAWN_STDOUT_READ] = fds[SASM_SPAWN_STDERR_READ] = -1; /* now the child's */
+	fcntl(child->stdout_fd, F_SETFL, O_NONBLOCK);
+	fcntl(child->stderr_fd, F_SETFL, O_NONBLOCK);
 }
 
 static int give_birth(struct sasm_keeper *keeper, const struct sasm_keeper_message *order,
@@ -23,33 +27,27 @@ static int give_birth(struct sasm_keeper *keeper, const struct sasm_keeper_messa
 {
 	struct sasm_birth birth;
 	struct sasm_child *child;
-	int index = sasm_child_free_slot(), r;
+	int r;
 
 	for (int i = 0; i < SASM_SPAWN_FD_NUM; i++)
 		if (fds[i] < 0)
 			return -EBADF;
-	if (index < 0)
-		return -ENOSPC;
-	if (sasm_child_find(order->agent_id, order->run) >= 0)
+	if (sasm_child_find(order->agent_id, order->run))
 		return -EEXIST;
+	child = sasm_child_new(order->agent_id, order->run);
+	if (!child)
+		return -ENOSPC;
 	r = sasm_spawn(keeper->exec_fd, fds[SASM_SPAWN_CGROUP], fds[SASM_SPAWN_SPEC],
 		       fds[SASM_SPAWN_STDOUT], fds[SASM_SPAWN_STDERR], &birth);
-	if (r < 0)
+	if (r < 0) {
+		sasm_child_forget(child);
 		return r;
-	child = &sasm_children[index];
-	*child = (struct sasm_child){
-		.used = true,
-		.agent_id = order->agent_id,
-		.run = order->run,
-		.pid = birth.pid,
-		.pidfd = birth.pidfd,
-		.status_fd = birth.status_fd,
-		.stdout_fd = fds[SASM_SPAWN_STDOUT_READ],
-		.stderr_fd = fds[SASM_SPAWN_STDERR_READ],
-	};
-	fds[SASM_SPAWN_STDOUT_READ] = fds[SASM_SPAWN_STDERR_READ] = -1; /* now the child's */
+	}
+	child->pid = birth.pid;
+	child->pidfd = birth.pidfd;
+	child->status_fd = birth.status_fd;
+	take_output(child, fds);
 	sasm_tell(keeper, child, SASM_UNTOLD_SPAWNED);
-	sasm_watch(keeper, child->pidfd, PIDFD, index, EPOLLIN);
 	if (birth.exec_result < 0) {
 		child->exec_result = birth.exec_result; /* stage START */
 		child->exec_done = true;
@@ -57,67 +55,105 @@ static int give_birth(struct sasm_keeper *keeper, const struct sasm_keeper_messa
 		child->status_fd = -1;
 		sasm_tell(keeper, child, SASM_UNTOLD_EXECED);
 	} else {
-		sasm_watch(keeper, child->status_fd, STATUS, index, EPOLLIN);
+		sasm_watch(keeper, child->status_fd, STATUS, sasm_child_index(child), EPOLLIN);
 	}
 	return 0;
+}
+
+/* A refusal takes a slot until it is told: asmd waits for an answer to each order. */
+static void refuse(struct sasm_keeper *keeper, const struct sasm_keeper_message *order, int error)
+{
+	struct sasm_child *child = sasm_child_new(order->agent_id, order->run);
+
+	if (!child) {
+		/* The only answer that is left: asmd has ordered more than it can ever have. */
+		sasm_drop_channel(keeper, "no slot is left to refuse an order");
+		return;
+	}
+	child->refused = true;
+	child->exited = true;
+	child->exec_result = error;
+	sasm_tell(keeper, child, SASM_UNTOLD_SPAWNED);
+}
+
+static void acknowledge(struct sasm_keeper *keeper, const struct sasm_keeper_message *order)
+{
+	struct sasm_child *child = sasm_child_find(order->agent_id, order->run);
+
+	if (child && child->exited)
+		sasm_forget(keeper, child);
 }
 
 static void obey(struct sasm_keeper *keeper, const struct sasm_keeper_message *order,
 		 int fds[SASM_SPAWN_FD_NUM])
 {
-	struct sasm_keeper_message reply;
-	int index, r;
+	int r;
 
 	switch (order->type) {
 	case SASM_KEEPER_HELLO:
+		keeper->quits = false;
 		sasm_greet(keeper);
 		break;
 	case SASM_KEEPER_SPAWN:
 		r = give_birth(keeper, order, fds);
-		if (r < 0) {
-			reply = sasm_answer(SASM_KEEPER_SPAWNED, r);
-			reply.agent_id = order->agent_id;
-			reply.run = order->run;
-			sasm_channel_send(keeper->channel_fd, &reply, NULL, 0);
-		}
+		if (r < 0)
+			refuse(keeper, order, r);
 		break;
 	case SASM_KEEPER_ACK:
-		index = sasm_child_find(order->agent_id, order->run);
-		if (index >= 0 && sasm_children[index].exited)
-			forget(keeper, &sasm_children[index]);
+		acknowledge(keeper, order);
 		break;
 	case SASM_KEEPER_QUIT:
 		keeper->quits = true;
 		keeper->daemon.wanted = false;
 		break;
+	default: /* of a newer asmd, which knows our version from our HELLO */
+		break;
 	}
+}
+
+/* One order. 1 = done, 0 = none waits, -errno = the connection is of no more use. */
+static int read_order(struct sasm_keeper *keeper)
+{
+	struct sasm_keeper_message order;
+	int fds[SASM_SPAWN_FD_NUM];
+	int r = sasm_channel_receive(keeper->channel_fd, &order, fds);
+
+	if (r == 1 && keeper->talk == SASM_TALK_NONE && order.type != SASM_KEEPER_HELLO)
+		r = -EPROTO;
+	if (r == 1)
+		obey(keeper, &order, fds);
+	for (int i = 0; i < SASM_SPAWN_FD_NUM; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (r == -EAGAIN || r == -EINTR)
+		return 0;
+	/* Said once when the peer left news unread; its orders are still to be had. */
+	if (r == -ECONNRESET)
+		return 1;
+	return r == 0 ? -EPIPE : r;
 }
 
 void sasm_read_orders(struct sasm_keeper *keeper)
 {
 	/* A bounded batch, so that a flood of orders cannot starve the reaping. */
 	for (int i = 0; i < 64 && keeper->channel_fd >= 0; i++) {
-		struct sasm_keeper_message order;
-		int fds[SASM_SPAWN_FD_NUM];
-		int r = sasm_channel_receive(keeper->channel_fd, &order, fds);
+		const int r = read_order(keeper);
 
-		if (r == -EAGAIN || r == -EINTR)
+		if (r == 0)
 			return;
-		if (r == 1)
-			obey(keeper, &order, fds);
-		for (int k = 0; r >= 0 && k < SASM_SPAWN_FD_NUM; k++)
-			if (fds[k] >= 0)
-				close(fds[k]);
-		if (r <= 0)
-			sasm_drop_channel(keeper, r == 0 ? "closed" : strerror(-r));
+		if (r < 0)
+			sasm_drop_channel(keeper, r == -EPIPE ? "closed" : strerror(-r));
 	}
 }
 
 void sasm_accept_peer(struct sasm_keeper *keeper)
 {
-	pid_t pid;
-	int fd = sasm_channel_accept(keeper->listen_fd, &pid);
+	int fd;
 
+	/* The orders of an asmd that has died come before its successor's. */
+	while (keeper->channel_fd >= 0 && sasm_channel_is_closed(keeper->channel_fd))
+		sasm_read_orders(keeper);
+	fd = sasm_channel_accept(keeper->listen_fd);
 	if (fd < 0)
 		return;
 	if (keeper->channel_fd >= 0) {

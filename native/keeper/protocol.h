@@ -15,15 +15,15 @@
 
 enum sasm_keeper_type {
 	/* asmd -> keeper */
-	SASM_KEEPER_HELLO = 1, /* first packet; answered by HELLO, a CHILD each, SYNCED */
+	SASM_KEEPER_HELLO = 1, /* first packet; answered by HELLO, a CHILD each, SYNCED, then news */
 	SASM_KEEPER_SPAWN = 2, /* fds: see sasm_spawn_fd */
 	SASM_KEEPER_ACK = 3, /* the exit of (agent_id, run) is durable: forget it */
-	SASM_KEEPER_QUIT = 4, /* leave when no child is left; no restart of asmd */
+	SASM_KEEPER_QUIT = 4, /* leave when no child is left; no restart of asmd; HELLO revokes it */
 	/* keeper -> asmd */
 	SASM_KEEPER_CHILD = 16, /* a child that lives or whose exit is not acknowledged */
 	SASM_KEEPER_SYNCED = 17, /* every CHILD has been said; result = how many */
 	SASM_KEEPER_SPAWNED = 18, /* result 0: pid, fd pidfd; else -errno and no child */
-	SASM_KEEPER_EXECED = 19, /* result 0: the program runs; else -errno at `stage` */
+	SASM_KEEPER_EXECED = 19, /* result 0: the program runs; else -errno at `stage`; before EXITED */
 	SASM_KEEPER_EXITED = 20, /* wait_code, wait_status as waitid(2) gave them */
 };
 
@@ -38,7 +38,7 @@ enum sasm_spawn_fd {
 	SASM_SPAWN_FD_NUM = 6,
 };
 
-/* The descriptors that travel with CHILD while it lives: pidfd, stdout read end, stderr read end. */
+/* The descriptors that travel with CHILD, always: pidfd, stdout read end, stderr read end. */
 #define SASM_CHILD_FD_NUM 3
 
 struct sasm_keeper_message {
