@@ -15,6 +15,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from supervisord_asm.kernel.mounts import read_mounts
+
 
 class CgroupError(Exception):
     """Operation, path and errno of what the kernel refused."""
@@ -32,11 +34,9 @@ class NoCgroup2(Exception):
 
 def find_cgroup2_root(mounts: Path = Path("/proc/self/mounts")) -> Path:
     """Return where cgroup2 is mounted (the first such mount). Raises NoCgroup2."""
-    for line in mounts.read_text().splitlines():
-        fields = line.split()
-        if len(fields) > 2 and fields[2] == "cgroup2":
-            # Mount points escape space, tab, newline and backslash as octal (proc(5)).
-            return Path(fields[1].encode().decode("unicode_escape"))
+    for point, kind in read_mounts(mounts):
+        if kind == "cgroup2":
+            return point
     raise NoCgroup2("no cgroup2 file system is mounted; mount one: mount -t cgroup2 none DIR")
 
 
@@ -152,7 +152,12 @@ class Cgroup:
     def remove_tree(self) -> None:
         """Remove it and all below. All must be empty of processes. Raises CgroupError (EBUSY)."""
         for child in list(self.children()):
-            inner = Cgroup(child)
+            try:
+                inner = Cgroup(child)
+            except CgroupError as error:
+                if error.errno == errno.ENOENT:
+                    continue  # somebody was quicker, and that is what we want
+                raise
             try:
                 inner.remove_tree()
             finally:

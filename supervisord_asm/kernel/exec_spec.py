@@ -1,9 +1,10 @@
-"""What asm-exec is told: the bytes of its spec (native/exec/spec.h), and the memfd that carries them.
+"""What asm-exec is told: the bytes of its spec (native/exec/spec.h), and the memfd of them.
 
 `encode_exec_spec` is pure; `ExecSpecFile` owns one memfd. The file may be used by many lives of an
 agent: asm-exec maps it privately and never moves an offset.
 """
 
+import errno
 import os
 import struct
 from dataclasses import dataclass
@@ -37,8 +38,16 @@ STAGES = (
 assert HEADER.size == 64
 
 
-class ExecSpecTooLarge(Exception):
+class ExecSpecError(Exception):
+    """The root of what encoding a spec can raise."""
+
+
+class ExecSpecTooLarge(ExecSpecError):
     """The command line, environment or groups pass a bound; the text says which and the bound."""
+
+
+class ExecSpecMalformed(ExecSpecError):
+    """A value that no process can be given; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,9 @@ class ExecSpec:
 
 
 def encode_exec_spec(spec: ExecSpec) -> bytes:
-    """Return the spec's bytes. Raises ExecSpecTooLarge; never truncates."""
+    """Return the spec's bytes. Raises ExecSpecTooLarge, ExecSpecMalformed; never truncates."""
+    if not spec.arguments:
+        raise ExecSpecMalformed("there are no arguments, not even the program's own name")
     strings = [spec.program, spec.working_directory, *spec.arguments]
     strings += [f"{name}={value}" for name, value in spec.environment]
     counted = len(spec.arguments) + len(spec.environment)
@@ -80,12 +91,25 @@ def encode_exec_spec(spec: ExecSpec) -> bytes:
     ):
         if count > most:
             raise ExecSpecTooLarge(f"{count} {what} are over {most}")
+    for text in strings:
+        # It would end there, and all that follow would be taken one for another.
+        if "\0" in text:
+            raise ExecSpecMalformed(f"a NUL character in {text[:80]!r}")
     blob = b"".join(os.fsencode(text) + b"\0" for text in strings)
-    body = b"".join(RLIMIT.pack(r.resource, 0, r.soft, r.hard) for r in spec.rlimits)
-    body += struct.pack(f"<{len(spec.groups)}I", *spec.groups)
+    try:
+        body = b"".join(RLIMIT.pack(r.resource, 0, r.soft, r.hard) for r in spec.rlimits)
+        body += struct.pack(f"<{len(spec.groups)}I", *spec.groups)
+        return _encode(spec, body, blob)
+    except struct.error as error:
+        raise ExecSpecMalformed(f"a number is out of its range: {error}") from error
+
+
+def _encode(spec: ExecSpec, body: bytes, blob: bytes) -> bytes:
     total = HEADER.size + len(body) + len(blob)
     if total > SPEC_BYTES_MAX:
-        raise ExecSpecTooLarge(f"command and environment of {total} bytes are over {SPEC_BYTES_MAX}")
+        raise ExecSpecTooLarge(
+            f"command and environment of {total} bytes are over {SPEC_BYTES_MAX}"
+        )
     header = HEADER.pack(
         MAGIC, VERSION, 0, total, spec.uid, spec.gid, len(spec.groups), len(spec.rlimits),
         len(spec.arguments), len(spec.environment), len(blob), spec.oom_score_adj, spec.nice,
@@ -105,13 +129,15 @@ class ExecSpecFile:
     __slots__ = ("fd",)
 
     def __init__(self, spec: ExecSpec) -> None:
-        """Write the spec. Raises ExecSpecTooLarge, OSError."""
+        """Write the spec. Raises ExecSpecError, OSError."""
         data = encode_exec_spec(spec)
         self.fd = os.memfd_create("asm-exec-spec", os.MFD_CLOEXEC)
         try:
-            os.write(self.fd, data)
+            # Memory may end in the middle; asm-exec would then refuse the size, not say why.
+            if os.write(self.fd, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
-            os.close(self.fd)
+            self.close()
             raise
 
     def close(self) -> None:

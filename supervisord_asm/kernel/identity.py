@@ -4,14 +4,18 @@ A peer inside an agent's cgroup is that agent, whatever its uid. Operators are u
 outside every agent cgroup. Everybody else is a stranger. Nothing that the peer says counts.
 
 SO_PEERCRED names the process that connected, but by pid; a pid may be reused while we look. So the
-process is pinned by a pidfd, its cgroup is read, and its start time must be the same before and
-after; a process that is gone or changed is answered EAGAIN by the caller
-(../shared/spec/CONTRACT.md, "Platform"; unix(7), pidfd_open(2), proc(5)).
+process is pinned by a pidfd, its cgroup is read by number, and the pidfd must still reach it: until
+then nobody else can have had that number. SO_PEERPIDFD (Linux 6.5) pins the very process that
+connected; before it, pidfd_open pins whoever has the number now. One that is gone is PeerVanished,
+and nobody is there to be answered (../shared/spec/CONTRACT.md, "Platform"; unix(7), pidfd_open(2),
+proc(5)).
 """
 
 import contextlib
 import enum
+import errno
 import os
+import signal
 import socket
 import struct
 from dataclasses import dataclass
@@ -20,6 +24,7 @@ from pathlib import PurePosixPath
 _UCRED = struct.Struct("3i")
 # Linux, asm-generic/socket.h; Python 3.11's socket module does not name it.
 SO_PEERGROUPS = 59
+SO_PEERPIDFD = 77
 
 
 class Kind(enum.Enum):
@@ -66,9 +71,9 @@ def agent_of_cgroup(cgroup: str, agents: PurePosixPath) -> int | None:
         below = PurePosixPath(cgroup).relative_to(agents)
     except ValueError:
         return None
-    if not below.parts or not below.parts[0].isdigit():
-        return None
-    return int(below.parts[0])
+    # A peer that has ended may be in a cgroup that has been removed, and proc(5) says so.
+    name = below.parts[0].removesuffix(" (deleted)") if below.parts else ""
+    return int(name) if name.isascii() and name.isdigit() else None
 
 
 def read_cgroup(pid: int) -> str:
@@ -93,16 +98,14 @@ def identify(peer: socket.socket, agents: PurePosixPath, asm_gid: int | None) ->
     if pid <= 0:
         raise PeerVanished("the peer is outside our pid namespace")
     try:
-        pidfd = os.pidfd_open(pid)
+        pidfd = _open_peer(peer, pid)
+        try:
+            agent_id = agent_of_cgroup(read_cgroup(pid), agents)
+            signal.pidfd_send_signal(pidfd, 0)
+        finally:
+            os.close(pidfd)
     except ProcessLookupError as error:
         raise PeerVanished(f"process {pid} is gone") from error
-    try:
-        before = start_time_ticks(pid)
-        agent_id = agent_of_cgroup(read_cgroup(pid), agents)
-        if start_time_ticks(pid) != before:
-            raise PeerVanished(f"process {pid} was replaced")
-    finally:
-        os.close(pidfd)
     if agent_id is not None:
         return Principal(Kind.AGENT, pid, uid, gid, agent_id)
     groups = {gid, *_supplementary_groups(peer)}
@@ -110,9 +113,19 @@ def identify(peer: socket.socket, agents: PurePosixPath, asm_gid: int | None) ->
     return Principal(Kind.OPERATOR if is_operator else Kind.STRANGER, pid, uid, gid)
 
 
+def _open_peer(peer: socket.socket, pid: int) -> int:
+    try:
+        raw = peer.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD, 4)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise ProcessLookupError(error.errno, error.strerror) from error
+        return os.pidfd_open(pid)
+    return int.from_bytes(raw, "little")
+
+
 def _supplementary_groups(peer: socket.socket) -> tuple[int, ...]:
-    # 64 groups answer nearly everybody; who has more loses group asm only if it is not among them.
+    # Python passes at most 1,024 bytes: who is in more than 256 groups is not known by them.
     with contextlib.suppress(OSError):
-        raw = peer.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * 64)
+        raw = peer.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 1024)
         return struct.unpack(f"{len(raw) // 4}I", raw)
     return ()

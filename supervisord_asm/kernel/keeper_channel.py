@@ -1,8 +1,8 @@
 """The connection to asm-keeper: records of native/keeper/protocol.h with descriptors beside them.
 
-`pack`/`unpack` mirror the C struct; `KeeperChannel` owns the socket. Receiving never blocks; sending
-does for a moment when the keeper is busy, because an order must not be lost. Every descriptor that
-arrives belongs to whoever takes the message.
+`pack`/`unpack` mirror the C struct; `KeeperChannel` owns the socket. Receiving never blocks;
+sending does for a moment when the keeper is busy, because an order must not be lost. Every
+descriptor that arrives belongs to whoever takes the message.
 """
 
 import array
@@ -18,6 +18,7 @@ MAGIC = 0x314B5341
 VERSION = 1
 RECORD = struct.Struct("<IHHIIiiIiiIQQ16x")
 FDS_MAX = 6
+CONTROL_BYTES = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
 SEND_TIMEOUT_S = 5
 
 assert RECORD.size == 72
@@ -101,8 +102,8 @@ class KeeperChannel:
             # The greeting of 1,000 children and a start of 1,000 agents fit without a stall.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             self._socket.connect(path)
-            # An order waits for the keeper this long at most; it answers in microseconds or is lost.
-            # By the kernel's own time-out: Python's would make every receive wait as well.
+            # An order waits for the keeper this long at most; it takes microseconds or is lost. By
+            # the kernel's own time-out: Python's would make every receive wait as well.
             self._socket.setsockopt(
                 socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0)
             )
@@ -136,25 +137,30 @@ class KeeperChannel:
         """Yield what waits, without blocking. Raises KeeperError at the end of the connection."""
         while True:
             try:
-                data, control, _, _ = self._socket.recvmsg(
-                    RECORD.size,
-                    socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize),
-                    socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC,
+                data, control, flags, _ = self._socket.recvmsg(
+                    RECORD.size, CONTROL_BYTES, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
                 return
             except OSError as error:
                 raise self._failure("receive from", error) from error
-            fds = array.array("i")
-            for level, kind, rights in control:
-                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                    fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
             if not data:
                 raise KeeperError("receive from", self._path, errno.ECONNRESET)
+            fds = _descriptors(control)
             try:
-                yield unpack(data, tuple(fds))
-            except ValueError as error:
+                if flags & socket.MSG_CTRUNC:
+                    # The kernel could not give us all: we have as many files open as we may.
+                    raise KeeperError("take descriptors of", self._path, errno.EMFILE)
+                if flags & socket.MSG_TRUNC:
+                    raise KeeperError("understand", self._path, errno.EPROTO)
+                message = unpack(data, fds)
+            except (KeeperError, ValueError) as error:
+                for fd in fds:
+                    os.close(fd)
+                if isinstance(error, KeeperError):
+                    raise
                 raise KeeperError("understand", self._path, errno.EPROTO) from error
+            yield message
 
     def close(self) -> None:
         """Close the connection. May be called twice."""
@@ -162,3 +168,11 @@ class KeeperChannel:
 
     def _failure(self, operation: str, error: OSError) -> KeeperError:
         return KeeperError(operation, self._path, error.errno or errno.EIO)
+
+
+def _descriptors(control: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
+    fds = array.array("i")
+    for level, kind, rights in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
+    return tuple(fds)

@@ -6,6 +6,8 @@ Through libc, because Python has no binding; both calls are idempotent here.
 import ctypes
 import errno
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 MNT_FORCE = 1  # linux/mount.h: aborts a FUSE connection, so that parked readers return
@@ -25,13 +27,22 @@ class MountError(Exception):
         self.errno = errno_
 
 
+def read_mounts(mounts: Path = Path("/proc/self/mounts")) -> Iterator[tuple[Path, str]]:
+    """Yield where something is mounted and its type, in the order of mounting."""
+    for line in mounts.read_bytes().splitlines():
+        fields = line.split(b" ")
+        if len(fields) > 2:
+            # Space, tab, newline, backslash and # stand as octal there (proc(5)).
+            point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), fields[1])
+            yield Path(os.fsdecode(point)), os.fsdecode(fields[2])
+
+
 def file_system_of(path: Path) -> str | None:
     """Return the type of what is mounted exactly at `path`, the topmost; None when nothing is."""
     found = None
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        fields = line.split()
-        if len(fields) > 2 and fields[1] == str(path):
-            found = fields[2]
+    for point, kind in read_mounts():
+        if point == path:
+            found = kind
     return found
 
 
