@@ -24,6 +24,13 @@ start() {
     systemctl enable --quiet --now asm-keeper.service asmd.service
     return
   fi
+  # A shutdown that kept the agents left their keeper: it starts asmd again.
+  local kept
+  kept=$(cat "$(cgroup2_root)/$slice/system/keeper/cgroup.procs" 2>/dev/null || true)
+  if [ -n "$kept" ]; then
+    kill -s USR1 "$kept"
+    return
+  fi
   # A session of its own, no terminal, no descriptor of ours: it outlives this script and its lock.
   setsid -f "$prefix/libexec/asm-enter" --cgroup "$slice" "${keeper[@]}" \
     --asmd "$prefix/bin/asmd" --config "$config/asm.yaml" \
@@ -36,7 +43,7 @@ restart_asmd() {
     install_units
     systemctl restart asmd.service
   else
-    end_asmd TERM
+    end_asmd USR2
   fi
 }
 

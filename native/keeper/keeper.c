@@ -73,7 +73,7 @@ static void read_signals(struct sasm_keeper *keeper)
 			/* After a shutdown that kept the agents: start asmd again. */
 			keeper->daemon.wanted = keeper->daemon.argv != NULL;
 			if (keeper->daemon.wanted && keeper->daemon.pid == 0)
-				sasm_daemon_start(&keeper->daemon, now_ms());
+				sasm_daemon_start(&keeper->daemon, sasm_now_ms());
 		} else if (info.ssi_signo != SIGCHLD) {
 			/* systemd's stop: agents go with us, by PDEATHSIG and by the unit's cgroup. */
 			fprintf(stderr, "asm-keeper: leaving on signal %u\n", info.ssi_signo);

@@ -1,8 +1,9 @@
 """asmd: reads its configuration, starts the daemon, runs the loop.
 
-Exit status: 0 after a shutdown that was asked for; 78 (EX_CONFIG) for a bad configuration or a
-second daemon, which starting again would not cure; 1 for everything else, after which the keeper or
-systemd starts it again.
+Exit status: 0 after a shutdown that was asked for (asmctl shutdown, SIGTERM: agents go on); 75
+(EX_TEMPFAIL) after SIGUSR2, which asks to be started again; 78 (EX_CONFIG) for a bad configuration
+or a second daemon, which starting again would not cure; 1 for everything else. After 75 and 1 the
+keeper or systemd starts it again. SIGHUP reads the configuration again, as asmctl reload does.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from supervisord_asm.kernel.keeper_channel import KeeperError
 from supervisord_asm.store.errors import JournalError
 
 EXIT_CONFIG = 78  # sysexits.h; asm-keeper knows it
+EXIT_AGAIN = 75
 LOG_BYTES, LOG_FILES = 10 << 20, 1
 logger = logging.getLogger("asmd")
 
@@ -70,9 +72,10 @@ async def run(daemon: Daemon) -> int:
     """Start, then serve until the end."""
     await daemon.start()
     loop = asyncio.get_running_loop()
-    # SIGTERM is systemd's and an operator's way to restart us: agents go on without us.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.shut_down, "keep")
+    loop.add_signal_handler(signal.SIGUSR2, daemon.shut_down, "keep", EXIT_AGAIN)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     # What lives now lives long: keep the collector from walking it again and again.
     gc.collect()
     gc.freeze()

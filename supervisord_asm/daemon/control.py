@@ -122,7 +122,13 @@ class ControlDoor:
             return _refuse(frame, ControlRefusal(errno.EIO, f"asmd failed: {error}; see its log"))
         return _reply(frame, answer)
 
+    def _measure(self) -> None:
+        """An operator looks: show this instant, not the last whole second."""
+        self._sampler.sample_now()
+        self._snapshots.take_figures(self._sampler.changed())
+
     def _status(self, request: Request) -> Answer:
+        self._measure()
         events = list(self._history.recent)[-RECENT_EVENTS:]
         return {
             "timestamp_us": boottime_us(),
@@ -132,6 +138,7 @@ class ControlDoor:
 
     def _list(self, request: Request) -> Answer:
         """A page of agents by rising id; "next" is where the next page begins, null at the end."""
+        self._measure()
         views = list(self._snapshots.agents())
         if request.get("all"):
             views += self._snapshots.ended(boottime_us())

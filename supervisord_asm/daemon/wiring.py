@@ -41,6 +41,7 @@ from supervisord_asm.daemon.reconcile import Reconciliation
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.daemon.reloading import Reloading
 from supervisord_asm.daemon.retention import keep_retention
+from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.daemon.sockets import group_id, listen
 from supervisord_asm.kernel.clock import boot_id
@@ -147,11 +148,18 @@ class Daemon:
             len(self._fleet), len(children), int((time.monotonic() - began) * 1000),
         )  # fmt: skip
 
-    def shut_down(self, agents: str) -> None:
+    def shut_down(self, agents: str, status: int = 0) -> None:
         """Leave: with "stop" every agent is stopped first, with "keep" they go on."""
         if not self._is_leaving:
             self._is_leaving = True
-            self._shutdown_task = self._loop.create_task(self._leave(agents))
+            self._shutdown_task = self._loop.create_task(self._leave(agents, status))
+
+    def reload(self) -> None:
+        """Read the configuration again, for SIGHUP: errors go to the log, nothing is half-applied."""
+        try:
+            self._reloading.reload(Principal(Kind.OPERATOR, 0, 0, 0))
+        except ControlRefusal as error:
+            logger.error("reload refused: %s %s", error.text, error.details.get("errors", ""))
 
     def close(self) -> None:
         """Close all parts in reverse order. After a crash of `start` too."""
@@ -253,7 +261,7 @@ class Daemon:
             paths=paths, fleet=self._fleet, enrolment=self._enrolment, recorder=self._recorder,
             logs=self._logs,
         )  # fmt: skip
-        reloading = Reloading(
+        reloading = self._reloading = Reloading(
             asm_yaml=self._asm_yaml, configuration=self._configuration, fleet=self._fleet,
             enrolment=self._enrolment, recorder=self._recorder,
         )  # fmt: skip
@@ -336,7 +344,7 @@ class Daemon:
         notify("WATCHDOG=1")
         self._loop.call_later(interval_s, self._beat, interval_s)
 
-    async def _leave(self, agents: str) -> None:
+    async def _leave(self, agents: str, status: int) -> None:
         self._keeps_agents = agents == "keep"
         notify("STOPPING=1")
         if not self._keeps_agents:
@@ -350,7 +358,7 @@ class Daemon:
         self._recorder.after_durable(lambda error: durable.set())
         await durable.wait()
         if not self.done.done():
-            self.done.set_result(0)
+            self.done.set_result(status)
 
     async def _stop_all(self) -> None:
         waits = []
