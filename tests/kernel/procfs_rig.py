@@ -90,14 +90,18 @@ class Server:
         self.errors = folder / "stderr"
         self.log: int | None = None  # in the place of that file
         self.options = ["--user", user, *options]
-        self.environment: dict[str, str] = {}
+        # Leaks of this program count, even where those of the interpreter are not looked for.
+        self.environment = {"ASAN_OPTIONS": "detect_leaks=1"} if IS_SANITIZED else {}
         self.wrapper: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
+        self.predecessors: list[subprocess.Popen[bytes]] = []
         self.watchdog: threading.Timer | None = None
 
     def start(self) -> None:
         """Start, and return when it listens."""
         self.listen.unlink(missing_ok=True)
+        if self.process is not None:
+            self.predecessors.append(self.process)
         command = [str(BINARY), "--mount", str(self.mount), "--listen", str(self.listen)]
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
@@ -175,6 +179,9 @@ def served(*options: str, user: str = SERVER_USER) -> Iterator[Server]:
         if not server.has_ended():
             server.send_signal(signal.SIGKILL)
             server.wait()
+        for process in server.predecessors:
+            process.kill()
+            process.wait()
         while server.is_mounted():
             subprocess.run(["umount", "-l", str(server.mount)], check=True)
         for path in (server.listen, server.errors):
