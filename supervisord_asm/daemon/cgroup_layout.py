@@ -46,9 +46,11 @@ def open_layout(slice_path: str, keeper_pid: int) -> CgroupLayout:
     """
     root = find_cgroup2_root()
     keeper_at = own_cgroup_path(root, str(keeper_pid))
-    unit = next((p for p in (keeper_at, keeper_at.parent) if p.name == KEEPER_UNIT), None)
+    unit = next((p for p in (keeper_at, *keeper_at.parents) if p.name == KEEPER_UNIT), None)
     if unit is not None:
-        base = system = unit
+        # asmd stays in its own unit; the rest lies as it does without systemd.
+        base, system = unit, unit / "system"
+        Cgroup.make(system).close()
     else:
         base = root / slice_path
         system = base / "system"

@@ -353,6 +353,7 @@ class Daemon:
         self._procfs.close(stop=not self._keeps_agents)
         if not self._keeps_agents:
             await self._await_procfs_end()
+            self._layout.remove()
         self._recorder.record(EventType.DAEMON_STOP, 0, {"agents": agents})
         durable = asyncio.Event()
         self._recorder.after_durable(lambda error: durable.set())
