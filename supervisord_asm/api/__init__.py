@@ -1,1 +1,1 @@
-"""The door's language and its two ends: codec, numbers, server, client. Imports nothing of the daemon."""
+"""The door in both directions: codec, numbers, server, client. Imports nothing of the daemon."""

@@ -51,6 +51,6 @@ DOOR_LAST = int(max(Door))
 CONTROL_FIRST = int(min(Control))
 
 # The guide promises whole JSON for buffers of 8 KiB (500) and 4 KiB (502); below this size not
-# even an empty, valid answer with its totals fits, so ENOSPC is the honest reply (CONTRACT, Values).
+# even an empty, valid answer with its totals fits: ENOSPC is the honest reply (CONTRACT, Values).
 ANSWER_BYTES_MIN = 512
 AGENT_INFO_BYTES_MAX = 4096

@@ -1,1 +1,1 @@
-"""Pure decisions, one noun per file. Values in, values out: no clock, no file, no socket, no log."""
+"""Pure decisions, one noun per file. Values in, values out: no clock, file, socket or log."""

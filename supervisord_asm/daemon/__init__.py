@@ -1,4 +1,4 @@
-"""The imperative shell of asmd: turns what happens into core's events, and core's effects into acts.
+"""The imperative shell of asmd: what happens becomes core's events, core's effects become acts.
 
 Only `wiring.py` constructs adapters. One thread runs everything here (an asyncio loop); native
 threads sample and drain logs, one Python thread writes the journal.

@@ -94,7 +94,7 @@ class Births:
             )  # fmt: skip
 
     def bind(self, agent: Agent) -> None:
-        """Make and count the agent's cgroup, unless that is done. Raises BirthError or its causes."""
+        """Make the agent's cgroup and count it, unless done. Raises BirthError or its causes."""
         if agent.cgroup is not None:
             return
         if not self._free_slots:
@@ -257,9 +257,7 @@ def environment_of(agent: Agent, home: Path, paths: Paths) -> dict[str, str]:
         "USER": agent.user_name,
         "LANG": "C.UTF-8",
     }
-    environment |= {
-        name: os.environ[name] for name in spec.environment_pass if name in os.environ
-    }
+    environment |= {name: os.environ[name] for name in spec.environment_pass if name in os.environ}
     environment |= dict(spec.environment)
     # Last, so that no spec can lie about them (core/spec.py refuses to try).
     return environment | {

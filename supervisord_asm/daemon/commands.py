@@ -92,8 +92,7 @@ class Commands:
         if failure is not None and agent.life.run == run:
             raise ControlRefusal(
                 failure.errno or errno.EIO,
-                f"unable to start {spec.command[0]}: {failure.stage}: "
-                f"{os.strerror(failure.errno)}",
+                f"unable to start {spec.command[0]}: {failure.stage}: {os.strerror(failure.errno)}",
                 {"agent_id": agent.agent_id},
             )
         return {

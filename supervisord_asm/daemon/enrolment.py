@@ -78,8 +78,8 @@ class Enrolment:
         if spec.user is None:
             return own, self._group_of(spec, own), (), f"asm-{agent_id}"
         try:
-            entry = pwd.getpwuid(int(spec.user)) if spec.user.isdecimal() else pwd.getpwnam(
-                spec.user
+            entry = (
+                pwd.getpwuid(int(spec.user)) if spec.user.isdecimal() else pwd.getpwnam(spec.user)
             )
         except KeyError as error:
             raise EnrolmentError(

@@ -222,7 +222,7 @@ class KeeperLink:
         again = [sys.executable, "-m", "supervisord_asm.daemon", *sys.argv[1:]]
         subprocess.Popen(
             [
-                # Into its own cgroup from the first moment, or a kill of asmd's would take it along.
+                # Into its own cgroup at once, or a kill of asmd's would take it along.
                 str(libexec / "asm-enter"), "--cgroup", str(self._paths.cgroup),
                 str(libexec / "asm-keeper"),
                 "--listen", str(self._paths.keeper_socket),

@@ -1,4 +1,4 @@
-"""One daemon for one run directory: flock(2) on the lock file, held as long as the process lives."""
+"""One daemon for one run directory: flock(2) on the lock file, held as long as it lives."""
 
 import fcntl
 import os

@@ -66,6 +66,7 @@ class Procfs:
         self._is_closing = False
         self._retry: asyncio.TimerHandle | None = None
         self.trouble: str | None = "starting"
+        self.ended = asyncio.Event()  # after close: the process is gone, or is let alone
 
     def adopt(self, message: KeeperMessage) -> None:
         """An asm-procfs of an earlier asmd that still runs (or has ended): take it over."""
@@ -108,7 +109,7 @@ class Procfs:
         self.start()
 
     def abort(self) -> None:
-        """Free every reader by cutting the FUSE connection; asm-procfs ends and is started again."""
+        """Free every reader by cutting the FUSE connection; asm-procfs is started again."""
         logger.error("aborting the FUSE connection at %s: a reader may be stuck", self._paths.fuse)
         with contextlib.suppress(MountError):
             force_unmount(self._paths.fuse)
@@ -136,14 +137,10 @@ class Procfs:
         if self._retry is not None:
             self._retry.cancel()
         self._disconnect()
-        if stop:
+        if stop and self._pidfd is not None:
             self._signal(signal.SIGTERM)
-        self._close_pidfd()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process lives, as far as the keeper has told."""
-        return self._pidfd is not None
+        else:
+            self.ended.set()
 
     def _on_writable(self) -> None:
         self._loop.remove_writer(self._channel.fileno())
@@ -182,6 +179,7 @@ class Procfs:
             return
         self._close_pidfd()
         self._disconnect()
+        self.ended.set()
         if self._is_closing:
             return
         logger.error("asm-procfs ended (status %d), starting it again", message.wait_status)
@@ -204,9 +202,16 @@ class Procfs:
         # It mounts as root with all capabilities and then drops both itself.
         spec = ExecSpecFile(
             ExecSpec(
-                program, arguments, (("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),), "/", 0, 0,
-                oom_score_adj=-500, umask=0o022, capabilities=ALL_CAPABILITIES,
-            )  # fmt: skip
+                program,
+                arguments,
+                (("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),),
+                "/",
+                0,
+                0,
+                oom_score_adj=-500,
+                umask=0o022,
+                capabilities=ALL_CAPABILITIES,
+            )
         )
         reads, writes = [], []
         for _ in range(2):
@@ -216,9 +221,11 @@ class Procfs:
             writes.append(write_end)
         keeper.send(
             KeeperMessage(
-                Kind.SPAWN, agent_id=PROCFS_ID, run=self._run,
+                Kind.SPAWN,
+                agent_id=PROCFS_ID,
+                run=self._run,
                 fds=(spec.fd, self._cgroup.fd, *writes, *reads),
-            )  # fmt: skip
+            )
         )
         spec.close()
         for fd in writes:

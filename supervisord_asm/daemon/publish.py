@@ -6,7 +6,7 @@ connection gets everything between BEGIN_SYNC and END_SYNC. Sending is `procfs.p
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supervisord_asm.core.events import Event
 from supervisord_asm.core.history import History
@@ -72,7 +72,10 @@ class Texts:
         return join_resources([p.view for p in pieces], [p.resources_row for p in pieces])
 
     def telemetry(self, principal: Principal | None, size_bytes: int | None) -> bytes:
-        """Return 500's answer for this caller; agents are shown no events but their own."""
+        """Return 500's answer for this caller; agents are shown no events but their own.
+
+        None is the file `telemetry`, which everybody may read.
+        """
         members = [piece.member for piece in self.pieces()]
         events = [telemetry.event_member(event) for event in self._events_for(principal)]
         return telemetry.join_telemetry(self._system(), members, events, size_bytes)
@@ -82,9 +85,16 @@ class Texts:
         for event in reversed(self._history.recent):
             if len(newest) == telemetry.EVENTS_MAX:
                 break
-            if principal is None or _may_see(principal, event):
+            if principal is None:
+                newest.append(_public(event))
+            elif _may_see(principal, event):
                 newest.append(event)
         return newest
+
+
+def _public(event: Event) -> Event:
+    """What everybody may know of an event: no more than the public counters tell by moving."""
+    return replace(event, data={}, boot_id="")
 
 
 def _may_see(principal: Principal, event: Event) -> bool:
@@ -96,9 +106,7 @@ def _may_see(principal: Principal, event: Event) -> bool:
 class Publisher:
     """Keeps asm-procfs's files equal to what stands here."""
 
-    def __init__(
-        self, texts: Texts, history: History, system: Callable[[], SystemView]
-    ) -> None:
+    def __init__(self, texts: Texts, history: History, system: Callable[[], SystemView]) -> None:
         self._texts = texts
         self._history = history
         self._system = system

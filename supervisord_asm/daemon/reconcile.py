@@ -198,4 +198,3 @@ def _was_shut_down(recent: Iterable[Event]) -> bool:
 def _close(fds: Iterable[int]) -> None:
     for fd in fds:
         os.close(fd)
-

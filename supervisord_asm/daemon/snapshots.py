@@ -86,7 +86,8 @@ class Snapshots:
         past = self._history.agents.get(agent.agent_id) or AgentHistory(
             agent_id=agent.agent_id, name=agent.name
         )
-        figures = _figures(agent, self._rows.get(agent.agent_id) if agent.slot is not None else None)
+        row = self._rows.get(agent.agent_id) if agent.slot is not None else None
+        figures = _figures(agent, row)
         return AgentView(
             agent_id=agent.agent_id,
             name=agent.name,

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import stat
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from supervisord_asm.core.restart import Cause
 from supervisord_asm.core.support import decide_plan, doctor_checks
 from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.births import Births
-from supervisord_asm.daemon.cgroup_layout import CgroupLayout, open_layout
+from supervisord_asm.daemon.cgroup_layout import open_layout
 from supervisord_asm.daemon.commands import Commands
 from supervisord_asm.daemon.condition import Condition
 from supervisord_asm.daemon.control import ControlDoor
@@ -39,9 +40,9 @@ from supervisord_asm.daemon.procfs import Procfs
 from supervisord_asm.daemon.publish import Publisher, Texts
 from supervisord_asm.daemon.reconcile import Reconciliation
 from supervisord_asm.daemon.recorder import Recorder
+from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.reloading import Reloading
 from supervisord_asm.daemon.retention import keep_retention
-from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.daemon.sockets import group_id, listen
 from supervisord_asm.kernel.clock import boot_id
@@ -155,7 +156,7 @@ class Daemon:
             self._shutdown_task = self._loop.create_task(self._leave(agents, status))
 
     def reload(self) -> None:
-        """Read the configuration again, for SIGHUP: errors go to the log, nothing is half-applied."""
+        """Read the configuration again, for SIGHUP: errors go to the log, nothing by halves."""
         try:
             self._reloading.reload(Principal(Kind.OPERATOR, 0, 0, 0))
         except ControlRefusal as error:
@@ -372,18 +373,17 @@ class Daemon:
 
     async def _await_procfs_end(self) -> None:
         """It unmounts when it ends; if it does not end, the mount is cut."""
-        deadline = self._loop.time() + PROCFS_STOP_TIMEOUT_S
-        while self._procfs.is_running and self._loop.time() < deadline:
-            await asyncio.sleep(0.01)
-        if self._procfs.is_running:
+        try:
+            await asyncio.wait_for(self._procfs.ended.wait(), PROCFS_STOP_TIMEOUT_S)
+        except TimeoutError:
             with contextlib.suppress(MountError):
                 force_unmount(self.paths.fuse)
 
     # -- Small answers for the parts.
 
-    def _identify(self, peer_socket: object) -> Principal | None:
+    def _identify(self, peer_socket: socket.socket) -> Principal | None:
         try:
-            return identify(peer_socket, self._layout.agents_path, self._gid)  # type: ignore[arg-type]  # asyncio's TransportSocket has getsockopt, which is all that is used
+            return identify(peer_socket, self._layout.agents_path, self._gid)
         except PeerVanished:
             return None
 
