@@ -14,7 +14,7 @@ SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(min_value=-(1 << 63), max_value=(1 << 63) - 1),
-    st.text(st.characters(exclude_categories=("Cs",)), max_size=20),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
 )
 ODD_DATA = st.dictionaries(
     st.sampled_from(["name", "run", "pid", "code", "signal", "attempt", "crashed", "cause", "by"]),

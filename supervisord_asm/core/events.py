@@ -139,6 +139,8 @@ def data_text(event: Event) -> str:
     if not RESERVED.isdisjoint(data):
         raise EventFormatError(f"data of {event.type} may not hold {sorted(RESERVED & set(data))}")
     for name, item in data.items():
+        if item is None or isinstance(item, str | int):
+            continue  # nearly always
         if isinstance(item, list | tuple):
             if any(isinstance(part, list | tuple | dict) for part in item):
                 raise EventFormatError(f"{name} of {event.type} is a list of more than scalars")

@@ -15,7 +15,7 @@ from supervisord_asm.store.connection import open_reader, own
 from supervisord_asm.store.errors import BackupExists, JournalError
 
 
-def back_up(journal: Path, target: Path, group: str = "asm") -> None:
+def back_up(journal: Path, target: Path, group: str) -> None:
     """Copy `journal` into the new file `target`. Raises BackupExists, JournalError."""
     if target.exists():
         raise BackupExists("back up to", target, "it exists, and nothing is overwritten")

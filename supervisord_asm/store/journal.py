@@ -93,13 +93,15 @@ class Journal:
             lock.release()
             raise
         writer = Writer(path, group, lock, connection, copy_history(history), head, reached)
-        return cls(path, clock, queue_max, writer, history, load_anchor(connection).seq)
+        anchor_seq = load_anchor(connection).seq
+        return cls(path, clock, queue_max, group, writer, history, anchor_seq)
 
     def __init__(
         self,
         path: Path,
         clock: Clock,
         queue_max: int,
+        group: str,
         writer: Writer,
         history: History,
         anchor_seq: int,
@@ -107,6 +109,7 @@ class Journal:
         self.history = history
         self._path = path
         self._queue_max = queue_max
+        self._group = group
         # Guards what follows; held for a few instructions, never across I/O or a callback.
         self._lock = threading.Lock()
         self._last_seq = writer.head.seq
@@ -160,7 +163,7 @@ class Journal:
 
     def backup(self, target: Path) -> None:
         """Copy what is durable now into a new file. Blocks the caller, not the writer."""
-        back_up(self._path, target)
+        back_up(self._path, target, self._group)
 
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> int:
         """Write what is queued, end the writer, let the next one in; return what could not be.

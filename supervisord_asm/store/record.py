@@ -4,14 +4,16 @@ Sealing an event means giving it its number and its place in the chain; then it 
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.store.chain import Head, Row, record_hash
 
-# The columns of `event`, in the order of Row.
+# The columns of `event`, in the order of Row, and those of them that are not hashes.
 COLUMNS = ", ".join(Row._fields)
+CONTENT = ", ".join(Row._fields[:7])
+
+_TYPES = {kind.value: kind for kind in EventType}
+_decode = json.JSONDecoder().decode
 
 
 class UnreadableRow(ValueError):
@@ -34,21 +36,26 @@ def seal(head: Head, event: Event, data: str) -> Row:
 
 def open_row(row: Row) -> Event:
     """Return the event of a row. Raises UnreadableRow."""
-    try:
-        word = EventType(row.type)
-    except ValueError as error:
-        raise UnreadableRow(f"event {row.seq} is of the unknown type {row.type!r}") from error
-    return Event(
-        word, row.agent_id, row.timestamp_us, row.realtime_ns, parse_data(row), row.boot_id
-    )
+    return open_content(*row[:7])
 
 
-def parse_data(row: Row) -> Mapping[str, Any]:
-    """Return the data of a row. Raises UnreadableRow."""
+def open_content(
+    seq: int,
+    boot_id: str,
+    timestamp_us: int,
+    realtime_ns: int,
+    agent_id: int,
+    word: str,
+    text: str,
+) -> Event:
+    """Return the event of a row's columns CONTENT. Raises UnreadableRow."""
+    kind = _TYPES.get(word)
+    if kind is None:
+        raise UnreadableRow(f"event {seq} is of the unknown type {word!r}")
     try:
-        data = json.loads(row.data)
+        data = _decode(text)
     except ValueError as error:
-        raise UnreadableRow(f"the data of event {row.seq} is no JSON") from error
+        raise UnreadableRow(f"the data of event {seq} is no JSON") from error
     if not isinstance(data, dict):
-        raise UnreadableRow(f"the data of event {row.seq} is no object")
-    return data
+        raise UnreadableRow(f"the data of event {seq} is no object")
+    return Event(kind, agent_id, timestamp_us, realtime_ns, data, boot_id)

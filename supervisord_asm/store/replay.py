@@ -6,7 +6,6 @@ the derived tables, and is for a journal that nobody writes.
 """
 
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 from supervisord_asm.core.history import RECENT_MAX, History, apply
@@ -22,9 +21,9 @@ from supervisord_asm.store.derived import (
 )
 from supervisord_asm.store.errors import JournalCorrupt, JournalError
 from supervisord_asm.store.lock import WriterLock
-from supervisord_asm.store.record import COLUMNS, open_row
+from supervisord_asm.store.record import COLUMNS, CONTENT, open_content, open_row
 
-_ROWS = f"SELECT {COLUMNS} FROM event WHERE seq > ? ORDER BY seq"
+_CONTENT = f"SELECT {CONTENT} FROM event WHERE seq > ? ORDER BY seq"
 _NEWEST = f"SELECT {COLUMNS} FROM event WHERE seq > ? ORDER BY seq DESC LIMIT ?"
 
 
@@ -61,22 +60,17 @@ def _contradiction(anchor: Anchor, rows: list[Row], head: Head) -> str:
     return ""
 
 
-def refold(
-    connection: sqlite3.Connection, seen: Callable[[Row], None] | None = None
-) -> tuple[History, Head]:
+def refold(connection: sqlite3.Connection) -> tuple[History, Head]:
     """Fold the anchor's base and every event above it; return the result and the last event.
 
-    `seen` is called with each row before it is folded. Raises UnreadableRow, and ValueError,
-    KeyError or TypeError for a base that is none.
+    Raises UnreadableRow, and ValueError, KeyError or TypeError for a base that is none.
     """
     anchor = load_anchor(connection)
-    history, head = anchor.history(), anchor.head
-    for row in map(Row._make, connection.execute(_ROWS, (anchor.seq,))):
-        if seen is not None:
-            seen(row)
-        apply(history, open_row(row))
-        head = Head(row.seq, row.hash)
-    return history, head
+    history, seq = anchor.history(), anchor.seq
+    for seq, *columns in connection.execute(_CONTENT, (anchor.seq,)):
+        apply(history, open_content(seq, *columns))
+    last = connection.execute("SELECT hash FROM event WHERE seq = ?", (seq,)).fetchone()
+    return history, Head(seq, last[0]) if seq > anchor.seq else anchor.head
 
 
 def rebuild(path: Path, *, group: str = "asm") -> None:

@@ -16,7 +16,7 @@ import pytest
 from supervisord_asm.core.events import Event, EventFormatError, EventType
 from supervisord_asm.core.history import History, apply
 from supervisord_asm.store import schema
-from supervisord_asm.store.connection import WAL_BYTES
+from supervisord_asm.store.connection import WAL_BYTES, open_writer
 from supervisord_asm.store.errors import (
     BackupExists,
     JournalBroken,
@@ -130,6 +130,14 @@ def test_the_log_does_not_outgrow_what_it_was_filled_to(path: Path) -> None:
     assert log.stat().st_size == WAL_BYTES
     journal.close()
     assert not log.exists(), "a clean end leaves one file"
+
+
+def test_a_commit_waits_for_the_disk(path: Path) -> None:
+    """kill -9 cannot show what a power cut would: that the settings are the ones that fsync."""
+    connection = open_writer(path, "nogroup", create=True)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    connection.close()
 
 
 # -- Our own bugs.
