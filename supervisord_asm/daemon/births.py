@@ -105,7 +105,7 @@ class Births:
             if self._probes is not None:
                 self._probes.bind(slot, cgroup.fd, cgroup.id)
             self._sampler.add(slot, agent.agent_id, cgroup.fd)
-        except Exception:
+        except BaseException:  # whatever it was, the slot is free again; it goes on upward
             self._free_slots.append(slot)
             cgroup.close()
             raise

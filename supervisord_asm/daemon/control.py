@@ -27,6 +27,7 @@ from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.kernel.clock import boottime_us
 from supervisord_asm.kernel.identity import Kind, Principal
 from supervisord_asm.kernel.sampler import Sampler
+from supervisord_asm.store.errors import JournalError
 from supervisord_asm.store.journal import Journal
 
 Request = Mapping[str, Any]
@@ -205,7 +206,7 @@ class ControlDoor:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(None, self._journal.backup, path)
-        except Exception as error:
+        except (JournalError, OSError) as error:
             raise ControlRefusal(errno.EIO, f"unable to back up to {path}: {error}") from error
         return {"path": str(path)}
 

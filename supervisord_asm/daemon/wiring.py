@@ -104,6 +104,7 @@ class Daemon:
         self._closers: list[Callable[[], None]] = []
         self._is_leaving = False
         self._keeps_agents = True
+        self._servers: list[Server] = []
 
     async def start(self) -> None:
         """Bring everything up; raises what keeps the daemon from starting."""
@@ -287,7 +288,6 @@ class Daemon:
             requests_burst=100_000,
             partial_frame_timeout_s=idle_s,
         )
-        self._servers: list[Server] = []
         for path, mode, gid, caps, handler in (
             (paths.agent_socket, 0o666, None, agent_caps, agent_door.answer),
             (paths.control_socket, 0o660, self._gid, control_caps, control.answer),
