@@ -5,6 +5,7 @@ KeeperChannel that the daemon uses.
 """
 
 import contextlib
+import itertools
 import os
 import select
 import signal
@@ -144,8 +145,9 @@ class Asmd:
         poll.register(self.channel.fileno(), select.POLLIN)
         return any(event & select.POLLHUP for _, event in poll.poll(0))
 
-    def spawn(self, spec: ExecSpec, agent_id: int = AGENT, run: int = 1) -> Run:
-        """Order a birth in the agent's own cgroup; return at once."""
+    def spawn(self, spec: ExecSpec, agent_id: int = AGENT, run: int | None = None) -> Run:
+        """Order a birth in the agent's own cgroup; return at once. Runs count from 1."""
+        run = next(self._rig.runs) if run is None else run
         pipes = [os.pipe() for _ in ("stdout", "stderr")]
         self._fds += [read_end for read_end, _ in pipes]
         file = ExecSpecFile(spec)
@@ -165,12 +167,14 @@ class Asmd:
                 os.close(fd)
         return Run(agent_id, run, pipes[0][0], pipes[1][0])
 
-    def start(self, spec: ExecSpec, agent_id: int = AGENT, run: int = 1) -> tuple[Run, int]:
+    def start(
+        self, spec: ExecSpec, agent_id: int = AGENT, run: int | None = None
+    ) -> tuple[Run, int]:
         """Order a birth and wait until the program runs; return its pid too."""
         ordered = self.spawn(spec, agent_id, run)
-        spawned = self.take(Kind.SPAWNED, agent_id, run)
+        spawned = self.take(Kind.SPAWNED, agent_id, ordered.run)
         assert spawned.result == 0
-        execed = self.take(Kind.EXECED, agent_id, run)
+        execed = self.take(Kind.EXECED, agent_id, ordered.run)
         assert (execed.stage, execed.result) == (0, 0)
         return ordered, spawned.pid
 
@@ -205,17 +209,26 @@ class Asmd:
 class Rig:
     """A keeper, its socket and its agents' cgroups."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        within: tuple[str, ...] = (),
+        command: tuple[str, ...] | None = None,
+    ) -> None:
+        """Start it with more arguments, by a command that executes it, or by quite another."""
         self.folder = folder
         self.socket = folder / "keeper.sock"
         name = f"asm-test-{os.getpid()}-{folder.name}"
         self.top = Cgroup.make(find_cgroup2_root() / name)
         self.agents = Cgroup.make(self.top.path / "agents")
         self._asmds: list[Asmd] = []
+        self.runs = itertools.count(1)
         self.log = folder / "keeper.log"
+        usual = (str(KEEPER), "--listen", str(self.socket), "--exec", str(EXEC))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(KEEPER), "--listen", str(self.socket), "--exec", str(EXEC), *arguments],
+                command or (*within, *usual, *arguments),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         wait_for(self.is_listening, "the keeper listens")
@@ -231,6 +244,11 @@ class Rig:
     def pid(self) -> int:
         """The keeper's pid."""
         return self.process.pid
+
+    def capabilities(self) -> int:
+        """Return what the keeper itself may do; inside a container that is not all."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("CapEff:")[2].split()[0], 16)
 
     def connect(self) -> Asmd:
         """Connect as asmd and be greeted."""

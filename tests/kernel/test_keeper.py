@@ -87,8 +87,8 @@ def test_news_of_a_run_come_in_the_order_of_its_life(asmd: Asmd) -> None:
 
 
 def test_a_second_birth_of_the_same_run_is_refused(asmd: Asmd) -> None:
-    asmd.start(spec_of("/bin/sleep", "1000"))
-    asmd.spawn(spec_of("/bin/sleep", "1000"))
+    asmd.start(spec_of("/bin/sleep", "1000"), run=1)
+    asmd.spawn(spec_of("/bin/sleep", "1000"), run=1)
     refused = asmd.take(Kind.SPAWNED, AGENT, 1)
     assert (refused.result, refused.pid, refused.fds) == (-17, 0, ())
     asmd.sync()
