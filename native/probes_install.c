@@ -188,6 +188,16 @@ out:
 	return code;
 }
 
+/* All or nothing: half a set would go on counting, and nobody would find it. */
+static int pin(struct sasm_probes *probes, struct sasm_probes_error *error)
+{
+	int code = sasm_probes_make_pins(probes, error);
+
+	if (code < 0)
+		sasm_probes_remove_pins(probes->pin_dir, false);
+	return code;
+}
+
 /*
  * Puts this build's programs over the maps of another's. The old ones go first: for some
  * microseconds nothing is counted. The other order would count twice, and a limit could trip.
@@ -204,7 +214,7 @@ static int upgrade(struct sasm_probes *probes, const struct sasm_layout *layout,
 		probes->links[i] = -1;
 	}
 	code = load(probes, layout, error);
-	return code < 0 ? code : sasm_probes_make_pins(probes, error);
+	return code < 0 ? code : pin(probes, error);
 }
 
 int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_max,
@@ -234,5 +244,5 @@ int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_
 	code = sasm_probes_remove_pins(pin_dir, false);
 	if (code < 0)
 		return sasm_probes_fail(error, "remove the pins of", pin_dir, code);
-	return sasm_probes_make_pins(probes, error);
+	return pin(probes, error);
 }

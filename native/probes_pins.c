@@ -101,9 +101,8 @@ int sasm_probes_make_pins(struct sasm_probes *probes, struct sasm_probes_error *
 
 int sasm_probes_remove_pins(const char *pin_dir, bool is_links_only)
 {
-	int code = 0;
+	int code = remove_pin(pin_dir, "map", sasm_probes_map_names[PROBES_LAYOUT]);
 
-	code = remove_pin(pin_dir, "map", sasm_probes_map_names[PROBES_LAYOUT]);
 	for (int i = 0; i < SASM_PROBES_PROGRAMS && code == 0; i++)
 		code = remove_pin(pin_dir, "link", sasm_probes_program_names[i]);
 	if (is_links_only)

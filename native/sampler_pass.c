@@ -42,6 +42,7 @@ bool sasm_sampler_has_run(const struct sasm_sampler *sampler, const struct agent
 {
 	const struct sasm_probes *probes = sampler->probes;
 	uint64_t syscalls = 0, switches = 0;
+	bool has_run;
 
 	for (uint32_t cpu = 0; cpu < probes->layout.cpus; cpu++) {
 		const struct sasm_row *row = sasm_probes_row(probes, agent->slot, cpu);
@@ -49,9 +50,10 @@ bool sasm_sampler_has_run(const struct sasm_sampler *sampler, const struct agent
 		syscalls += __atomic_load_n(&row->syscalls, __ATOMIC_RELAXED);
 		switches += __atomic_load_n(&row->switches, __ATOMIC_RELAXED);
 	}
+	has_run = syscalls != agent->scanned_syscalls || switches != agent->scanned_switches;
 	*ret_syscalls = syscalls;
 	*ret_switches = switches;
-	return syscalls != agent->scanned_syscalls || switches != agent->scanned_switches;
+	return has_run;
 }
 
 /* Is it this agent's turn although it is idle? The turns go round once in ROUND_PASSES. */

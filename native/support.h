@@ -28,5 +28,9 @@ int sasm_support_landlock(void);
 /* Does seccomp know user notification? */
 int sasm_support_seccomp_notify(void);
 
-/* Does a pidfd tell how its process ended, after it was reaped? pidfd: of such a one. */
-int sasm_support_pidfd_exit(int pidfd);
+/* Does a pidfd tell how its process ended, after it was reaped? */
+int sasm_support_pidfd_exit(void);
+
+/* Can all of this cgroup be killed, or frozen, at once? */
+int sasm_support_cgroup_kill(int cgroup_fd);
+int sasm_support_cgroup_freeze(int cgroup_fd);

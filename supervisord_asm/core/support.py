@@ -130,27 +130,23 @@ def _figures(support: KernelSupport, plan: ProbePlan) -> Iterable[Check]:
         ("io calls", "tp_btf/sys_enter"),
     ):
         yield Check(name, "ok", hook, "") if is_counting else Check(name, "off", "", plan.why)
-    if is_counting:
-        yield Check("cpu time", "ok", "tp_btf/sched_switch", "")
-    else:
-        yield Check("cpu time", "fallback", "cpu.stat", plan.why)
+    yield Check("cpu time", "ok", "cgroup2 cpu.stat", "")
     memory = support.controller("memory")
     if memory:
-        yield Check("memory", "ok", "memory.current", "")
+        yield Check("memory", "ok", "cgroup2 memory.current", "")
     else:
         yield Check("memory", "fallback", "/proc: anonymous+shmem", memory.why)
-    yield Check("processes", "ok", "cgroup.procs", "")
+    yield Check("processes", "ok", "cgroup2 cgroup.procs", "")
     pins = support.bpffs if is_counting else Fact(False, "nothing is counted that could")
     yield _check("counts survive", pins, "pins on bpffs")
 
 
 def _mechanisms(support: KernelSupport) -> Iterable[Check]:
-    yield _check("kill", support.cgroup_kill, "cgroup.kill")
-    yield _check("freeze", support.cgroup_freeze, "cgroup.freeze")
-    for controller, knob in (
-        ("cpu", "cpu.max"), ("memory", "memory.max"), ("pids", "pids.max"), ("io", "io.max"),
-    ):  # fmt: skip
-        yield _check(f"{controller} control", support.controller(controller), knob)
+    yield _check("kill", support.cgroup_kill, "cgroup2 cgroup.kill")
+    yield _check("freeze", support.cgroup_freeze, "cgroup2 cgroup.freeze")
+    for controller in ("cpu", "memory", "pids", "io"):
+        fact = support.controller(controller)
+        yield _check(f"{controller} control", fact, f"cgroup2 {controller}.max")
 
 
 def _kernel(support: KernelSupport) -> Iterable[Check]:

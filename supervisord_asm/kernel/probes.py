@@ -8,6 +8,7 @@ A slot is a number below `slots_max`, bound to one agent's cgroup. Which agent t
 knows; the kernel knows only cgroup ids.
 """
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class Probes:
         parent must be a bpf file system. None: nothing outlives this process.
         """
         if plan.backend is not Backend.CORE:
-            raise ProbeError("count by", f"BPF ({plan.why})", 95)  # EOPNOTSUPP
+            raise ProbeError("count by", f"BPF ({plan.why})", errno.EOPNOTSUPP)
         ret_handle: Any = ffi.new("struct sasm_probes **")
         ret_error: Any = ffi.new("struct sasm_probes_error *")
         path = ffi.NULL if pin_dir is None else os.fsencode(pin_dir)
@@ -118,8 +119,11 @@ class Probes:
     def bind(self, slot: int, cgroup_fd: int, cgroup_id: int) -> None:
         """Count the cgroup, and all below it, into the slot. Raises ProbeError.
 
-        Idempotent. EBUSY: the slot has another cgroup; EEXIST: the cgroup another slot.
+        Idempotent. EBUSY: the slot has another cgroup; EEXIST: the cgroup another slot; ESTALE:
+        the open directory is of another cgroup than the id, made anew under the same name.
         """
+        if os.fstat(cgroup_fd).st_ino != cgroup_id:
+            raise ProbeError("bind", f"slot {slot} to cgroup {cgroup_id}", errno.ESTALE)
         code = lib.sasm_probes_bind(self.handle, slot, cgroup_id)
         if code < 0:
             raise ProbeError("bind", f"slot {slot} to cgroup {cgroup_id}", -code)

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from supervisord_asm._native import ffi, lib
+from supervisord_asm.core.resources import Window
 from supervisord_asm.kernel.probes import Probes
 
-MEMORY_SOURCES = ("none", "memory.current", "rss", "pss")
+MEMORY_SOURCES = ("none", "cgroup", "rss", "pss")
 """By Row.memory_source: what memory_bytes is made of (enum sasm_memory_source)."""
 
 
@@ -60,17 +61,6 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """One second of an agent, from timestamp_us on (CLOCK_BOOTTIME, a whole second)."""
-
-    timestamp_us: int
-    cpu_time_us: int
-    memory_bytes: int | None
-    syscall_count: int | None
-    io_ops: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class SamplerFigures:
     """What sampling itself costs. `late_seconds`: seconds that had to share a pass."""
 
@@ -100,7 +90,7 @@ class Sampler:
                lib.sasm_sampler_open(native, slots_max, ret_handle))  # fmt: skip
         self._handle: Any = ret_handle[0]
         # Held so that the mapped rows outlive the thread that reads them.
-        self._probes = probes
+        self.probes = probes
         self._slots_max = slots_max
         self._buffer = ffi.new("struct sasm_sample[]", slots_max)
 

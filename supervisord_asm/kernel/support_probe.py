@@ -39,7 +39,7 @@ def probe_support() -> KernelSupport:
         "lsm_bpf": _ask(lib.sasm_support_lsm),
         "bpffs": _probe_bpffs(),
         "psi": _probe_psi(),
-        "pidfd_info_exit": _probe_pidfd_exit(),
+        "pidfd_info_exit": _ask(lib.sasm_support_pidfd_exit),
         "seccomp_notify": _ask(lib.sasm_support_seccomp_notify),
         "fuse": _probe_fuse(),
     }
@@ -87,53 +87,32 @@ def _probe_fuse() -> Fact:
     return Fact(True)
 
 
-def _probe_pidfd_exit() -> Fact:
-    """Let a process end, reap it, and ask its pidfd how it ended."""
-    try:
-        pid = os.posix_spawn("/bin/true", ["true"], {})
-    except OSError as error:
-        return Fact(None, f"/bin/true: {os.strerror(error.errno or errno.EIO)}")
-    # Ours and not reaped yet, so the number is still this process's.
-    pidfd = os.pidfd_open(pid)
-    try:
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-        return _ask(lambda: lib.sasm_support_pidfd_exit(pidfd))
-    finally:
-        os.close(pidfd)
-
-
 def _probe_cgroups() -> tuple[str | None, frozenset[str], dict[str, Fact]]:
-    """Return the mount point, its controllers, and which knobs a cgroup below it has."""
+    """Return the mount point, its controllers, and what can be done to a cgroup below it."""
     try:
-        root_path = find_cgroup2_root()
-        root = Cgroup(root_path)
+        root = Cgroup(find_cgroup2_root())
     except (NoCgroup2, CgroupError) as error:
         missing = Fact(False, str(error))
         return None, frozenset(), {"cgroup_kill": missing, "cgroup_freeze": missing}
-    try:
-        controllers = root.controllers()
+    with contextlib.closing(root):
+        path, controllers = str(root.path), root.controllers()
         below = _any_cgroup_below(root)
-        knobs = {
-            "cgroup_kill": _probe_knob(below, "cgroup.kill"),
-            "cgroup_freeze": _probe_knob(below, "cgroup.freeze"),
-        }
-    finally:
-        root.close()
-    return str(root_path), controllers, knobs
-
-
-def _any_cgroup_below(root: Cgroup) -> Path | None:
-    """Return our own cgroup, or any other but the root, which has none of the knobs."""
-    with contextlib.suppress(NoCgroup2):
-        own = own_cgroup_path(root.path)
-        if own != root.path:
-            return own
-    return next(iter(root.children()), None)
-
-
-def _probe_knob(below: Path | None, knob: str) -> Fact:
     if below is None:
-        return Fact(None, "there is no cgroup to look at yet")
-    # A look at the name only: knobs are read and written by cgroupfs.py.
-    is_there = (below / knob).exists()
-    return Fact(is_there, "" if is_there else f"{below} has no {knob}")
+        unknown = Fact(None, "there is no cgroup to look at yet")
+        return path, controllers, {"cgroup_kill": unknown, "cgroup_freeze": unknown}
+    with contextlib.closing(below):
+        kill = _ask(lambda: lib.sasm_support_cgroup_kill(below.fd))
+        freeze = _ask(lambda: lib.sasm_support_cgroup_freeze(below.fd))
+    return path, controllers, {"cgroup_kill": kill, "cgroup_freeze": freeze}
+
+
+def _any_cgroup_below(root: Cgroup) -> Cgroup | None:
+    """Open our own cgroup, or any other but the root, in which neither can be done."""
+    paths = [*root.children()]
+    with contextlib.suppress(NoCgroup2):
+        paths.insert(0, own_cgroup_path(root.path))
+    for path in paths:
+        with contextlib.suppress(CgroupError):  # gone meanwhile: the next one does as well
+            if path != root.path:
+                return Cgroup(path)
+    return None
