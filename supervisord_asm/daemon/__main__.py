@@ -13,6 +13,7 @@ import gc
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -83,7 +84,9 @@ async def run(daemon: Daemon) -> int:
 
 
 def protect_self() -> None:
-    """Agents go before us when memory is short (CONTRACT, Programs: -900)."""
+    """Agents go before us when memory is short (CONTRACT, Programs: -900); descriptors suffice."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("-900")
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from supervisord_asm import __version__
 from supervisord_asm.core.history import History
@@ -32,6 +33,7 @@ class Condition:
     boot_id: str
     counters: Callable[[], Mapping[str, int]]
     syscalls_total: Callable[[], int | None]
+    keeper_pid: Callable[[], int]
     procfs: Procfs | None = None
 
     def system(self) -> SystemView:
@@ -89,6 +91,7 @@ class Condition:
             ("fuse tree", self.procfs.trouble if self.procfs else "not started", "asm-procfs"),
         ):
             checks.append(Check(name, "ok" if trouble is None else "off", source, trouble or ""))
+        checks += self._protection()
         limits = "limits are recorded and shown; their enforcement is not built yet"
         checks.append(Check("limits", "off", "", limits))
         floor = "capabilities are recorded and shown; their enforcement is not built yet"
@@ -96,4 +99,18 @@ class Condition:
         for name, count in sorted(self.drops().items()):
             checks.append(Check(f"drops: {name}", "ok" if not count else "off", str(count), ""))
         checks.append(Check("asmd", "ok", f"pid {os.getpid()}, version {__version__}", ""))
+        return checks
+
+    def _protection(self) -> list[Check]:
+        """Whether the OOM killer spares us; containers take the right to ask for it away."""
+        wanted = (("asm-keeper", self.keeper_pid(), -1000), ("asmd", os.getpid(), -900))
+        checks = []
+        for program, pid, score in wanted:
+            try:
+                found = int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+            except (OSError, ValueError):
+                continue
+            why = "" if found <= score else f"oom_score_adj is {found}: CAP_SYS_RESOURCE is missing"
+            state = "off" if why else "ok"
+            checks.append(Check(f"oom protection of {program}", state, f"{score} wanted", why))
         return checks

@@ -105,6 +105,7 @@ class Daemon:
         self._is_leaving = False
         self._keeps_agents = True
         self._servers: list[Server] = []
+        self._syscalls_gone = 0
 
     async def start(self) -> None:
         """Bring everything up; raises what keeps the daemon from starting."""
@@ -139,6 +140,7 @@ class Daemon:
             bound=self._probes.bound() if self._probes is not None else {},
             boot_id=self._boot_id, on_service=self._procfs.adopt,
         ).run(self._configuration.agents, children)  # fmt: skip
+        self._syscalls_gone = self._syscalls_of_the_gone()
         keeper.listen()
         self._procfs.start()
         await self._open_sockets()
@@ -236,6 +238,7 @@ class Daemon:
             probes_trouble=self._probes_trouble, journal=self._journal,
             support_checks=self._support_checks, controllers=self._layout.controllers,
             boot_id=self._boot_id, counters=self._counters, syscalls_total=self._syscalls_total,
+            keeper_pid=self._keeper_pid,
         )  # fmt: skip
         system = self._condition.system
         self._snapshots = Snapshots(
@@ -254,7 +257,7 @@ class Daemon:
         self._keeper.on_restored = self._on_keeper_restored
         self._recorder.on_recorded = self._on_recorded
         self._fleet.on_ended = lambda agent: self._snapshots.forget(agent.agent_id)
-        self._fleet.on_gone = lambda agent: self._snapshots.forget(agent.agent_id)
+        self._fleet.on_gone = self._on_gone
 
     async def _open_sockets(self) -> None:
         paths, sockets = self.paths, self._spec.sockets
@@ -393,10 +396,24 @@ class Daemon:
             counted.update(server.counters)
         return counted
 
+    def _keeper_pid(self) -> int:
+        return self._keeper.channel.peer_pid() if self._keeper.channel is not None else 0
+
     def _syscalls_total(self) -> int | None:
         if self._probes is None:
             return None
-        return sum(view.syscall_count or 0 for view in self._snapshots.agents())
+        return self._syscalls_gone + sum(v.syscall_count or 0 for v in self._snapshots.agents())
+
+    def _syscalls_of_the_gone(self) -> int:
+        """What agents made that are in the history only: the total must not fall with them."""
+        gone = (
+            a for a in self._recorder.history.agents.values() if not self._fleet.get(a.agent_id)
+        )
+        return sum(agent.syscall_count or 0 for agent in gone)
+
+    def _on_gone(self, agent: Agent) -> None:
+        self._snapshots.forget(agent.agent_id)
+        self._syscalls_gone = self._syscalls_of_the_gone()
 
     def _announce(self) -> None:
         """The line that the guide's `dmesg | grep ASM` looks for (CONTRACT, Logs)."""
