@@ -59,8 +59,9 @@ def act(verb: Control, parsed: Parsed, terminal: Terminal, **request: Any) -> in
 
 
 def _print_result(result: Mapping[str, Any], terminal: Terminal) -> None:
-    message = result.get("message") or ""
+    name, message = result["name"], result.get("message") or ""
     if result["result"] < 0:
-        terminal.say(f"Error: {message}")
+        # "Agent ghost not found" names the agent itself, in the guide's words.
+        terminal.say(f"Error: {message}" if name in message else f"Error: {name}: {message}")
     elif message:
-        terminal.write(f"{message}\n")
+        terminal.write(f"{name}: {message}\n")

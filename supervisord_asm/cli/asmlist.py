@@ -33,14 +33,17 @@ def show(parsed: Parsed, terminal: Terminal, *, with_state: bool) -> int:
 
 
 def list_agents(client: Client, *, with_ended: bool) -> list[dict[str, Any]]:
-    """Return every agent by rising id, fetched page by page: a reply holds 1 MiB at most."""
+    """Return every agent by rising id, fetched page by page: a reply holds 1 MiB at most.
+
+    An agent of `asmctl run` that is over has ended, even while asmd still holds its place.
+    """
     records: list[dict[str, Any]] = []
     after: int | None = 0
     while after is not None:
         page = client.control(Control.LIST, all=with_ended, after=after)
         records += page["agents"]
         after = page.get("next")
-    return records
+    return records if with_ended else [one for one in records if not one.get("ended")]
 
 
 def _whole(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,11 @@ complete; the main thread follows the log meanwhile and to its end after. An asm
 in between loses nothing: agents live on, the log is drained by the keeper, and WAIT is asked again.
 """
 
+import contextlib
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -21,16 +22,27 @@ from supervisord_asm.api.client import ClientError, Refused, Unreachable
 from supervisord_asm.api.numbers import Control
 from supervisord_asm.cli import exit as code
 from supervisord_asm.cli.connection import open_client
-from supervisord_asm.cli.log_records import RecordSplitter, agent_bytes
+from supervisord_asm.cli.log_records import RecordSplitter
 from supervisord_asm.cli.options import Parsed
 from supervisord_asm.cli.rotated_log import RotatedLog
 from supervisord_asm.cli.terminal import Terminal
+from supervisord_asm.core.logline import format_time
 
 # How often the log is looked at while nothing comes: the delay that output can have.
 POLL_S = 0.02
 # A restart of asmd takes a second; a host under load some more. After that it is not coming back.
 RECONNECT_S = 30.0
 RECONNECT_POLL_S = 0.1
+
+# A log of 10 MiB is filled in 20 ms at the quickest, and can be opened until the next one is filled
+# too; the scheduler and a busy disk take most of that time. Without output there is no hurry.
+ROTATION_POLL_S = 0.001
+ROTATION_POLL_IDLE_S = 0.05
+IDLE_AFTER_POLLS = 200
+
+# A record's time may be read from a clock that ticks every 4 ms. An agent is born later than that
+# after the request, and what an earlier run wrote is older.
+CLOCK_SLACK_NS = 4_000_000
 
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -52,13 +64,16 @@ class AttachedRun:
         """Start the agent and pass its output on until it has ended. Returns the exit code."""
         for number in _STOPPING_SIGNALS:
             signal.signal(number, self._on_signal)
+        begun = format_time(time.time_ns() - CLOCK_SLACK_NS).encode()
         with open_client(self._parsed, is_patient=True) as client:
             self._started = client.control(Control.RUN, **request)
         if self._stop_signals:
             self._ask_to_end(Control.STOP)
         threading.Thread(target=self._await_end, daemon=True).start()
         try:
-            self._pass_output_on(self._started["log_path"], self._started["log_offset"])
+            self._pass_output_on(
+                RotatedLog.of_run(self._started["log_path"], self._started["log_offset"], begun)
+            )
         except BrokenPipeError:
             self._ask_to_end(Control.STOP)
             return 128 + signal.SIGPIPE
@@ -68,9 +83,9 @@ class AttachedRun:
             raise self._failure
         return exit_code(self._ending)
 
-    def _pass_output_on(self, log_path: str, offset_bytes: int) -> None:
+    def _pass_output_on(self, opened: RotatedLog) -> None:
         splitter = RecordSplitter()
-        with RotatedLog(log_path, offset_bytes) as log:
+        with opened as log, _watched(log):
             while True:
                 # Asked before the read: what was written before the end is then read to the end.
                 is_over = self._ended.is_set()
@@ -85,7 +100,7 @@ class AttachedRun:
                 self._terminal.complain("output came faster than it could be read: some is missing")
 
     def _write(self, splitter: RecordSplitter, data: bytes) -> None:
-        for stream, payload in agent_bytes(splitter.feed(data)):
+        for stream, payload in splitter.feed_bytes(data):
             if stream == b"stderr":
                 self._terminal.write_error_bytes(payload)
             else:
@@ -133,6 +148,32 @@ class AttachedRun:
                 client.control(verb, agents=[str(agent_id)], all=False, wait=False)
         except ClientError as error:
             self._terminal.complain(f"unable to stop agent {agent_id}: {error}")
+
+
+@contextlib.contextmanager
+def _watched(log: RotatedLog) -> Iterator[None]:
+    """Look for rotations from a thread of its own, while we may be blocked in a write.
+
+    An agent may fill and rotate its log several times in the second that a disk makes us wait.
+    """
+    is_done = threading.Event()
+
+    def watch() -> None:
+        seen_bytes = polls_without = 0
+        is_idle = False
+        while not is_done.wait(ROTATION_POLL_IDLE_S if is_idle else ROTATION_POLL_S):
+            log.notice_rotation()
+            polls_without = polls_without + 1 if log.read_bytes == seen_bytes else 0
+            seen_bytes = log.read_bytes
+            is_idle = polls_without > IDLE_AFTER_POLLS
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        thread.join()
 
 
 def exit_code(ending: Mapping[str, Any]) -> int:

@@ -64,7 +64,8 @@ class Terminal:
 
     def complain(self, message: str) -> None:
         """Write "command: message" to stderr as one line."""
-        self.say(f"{self.name}: {message}")
+        # asmd names a command line as it names a file: by what it is called, which is ours.
+        self.say(f"{self.name}: {message.removeprefix(f'{self.name}: ')}")
 
 
 def _write_all(fd: int, data: bytes) -> None:

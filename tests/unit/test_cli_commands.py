@@ -48,7 +48,8 @@ def answer(verb: int, request: Mapping[str, Any]) -> tuple[int, Mapping[str, Any
             return 0, STATUS
         case Control.LIST:
             known = {key: value for key, value in agent_to_json(VIEW).items() if value is not None}
-            pages = {0: ([known], 100), 100: ([{**known, "agent_id": 101}], None)}
+            over = {**known, "agent_id": 101, "ended": True}
+            pages = {0: ([known, over], 101), 101: ([{**known, "agent_id": 102}], None)}
             agents, following = pages[request["after"]]
             return 0, {"agents": agents, "next": following}
         case Control.INFO if request["agent"] in ("100", "fs_monitor"):
@@ -114,10 +115,17 @@ def test_asmlist_asks_for_ended_agents_only_with_all(tmp_path: Path) -> None:
 def test_asmlist_fetches_every_page_and_fills_in_nulls(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(tmp_path, "--json", program="asmlist")[0] == 0
+    assert call(tmp_path, "--json", "--all", program="asmlist")[0] == 0
     agents = json.loads(capfd.readouterr().out)["agents"]
-    assert [agent["agent_id"] for agent in agents] == [100, 101]
+    assert [agent["agent_id"] for agent in agents] == [100, 101, 102]
     assert agents[0]["memory_bytes"] is None
+
+
+def test_asmlist_shows_ended_agents_only_with_all(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert call(tmp_path, program="asmlist")[0] == 0
+    assert [line.split()[0] for line in capfd.readouterr().out.splitlines()[4:]] == ["100", "102"]
 
 
 def test_asmctl_list_shows_the_state(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +163,12 @@ def test_asminfo_json_has_502s_members_and_the_operators(
         ("asmctl", ["stop"], 2, "asmctl stop: name the agents, or say --all" + SEE_STOP),
         ("asmctl", ["stop", "-a", "100"], 2, "asmctl stop: --all takes no names" + SEE_STOP),
         ("asmctl", ["stop", "ghost"], 1, "Error: Agent ghost not found"),
-        ("asmctl", ["stop", "ghost", "guarded"], 4, "Error: Agent ghost not found\nError: no"),
+        (
+            "asmctl",
+            ["stop", "ghost", "guarded"],
+            4,
+            "Error: Agent ghost not found\nError: guarded: no",
+        ),
         ("asmctl", ["kill", "-s", "NOPE", "100"], 2, None),
         ("asmctl", ["shutdown"], 4, "asmctl shutdown: not you (ask root)"),
         ("asmctl", ["reload"], 1, "a.yaml:3:5: bad: good\nasmctl reload: nothing was changed"),

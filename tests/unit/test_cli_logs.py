@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from supervisord_asm.api.numbers import Control
-from supervisord_asm.cli import attached_run
 from supervisord_asm.cli.asmctl import dispatch
 from supervisord_asm.cli.attached_run import AttachedRun, exit_code
 from supervisord_asm.cli.log_records import RecordSplitter, agent_bytes
@@ -23,7 +22,8 @@ from supervisord_asm.cli.terminal import Terminal
 from supervisord_asm.core.logline import LogLine, Stream, format_line, parse_line, rebuild
 from tests.fake_asmd import FakeAsmd
 
-NS = 1_795_259_628_123_456_789
+# Of the past wherever this runs: records of before the run that a test starts.
+NS = 1_000_000_000_123_456_789
 BINARY = bytes(byte for byte in range(256) if byte != 10)
 
 
@@ -58,6 +58,18 @@ def test_records_cut_anywhere_are_what_the_reference_reads(chunk_bytes: int) -> 
             data for name, data in agent_bytes(records) if name.decode() == stream.value
         )
         assert mine == rebuild(reference, stream)
+
+
+@pytest.mark.parametrize("stream", Stream)
+def test_full_lines_of_one_stream_are_cut_as_any_other(stream: Stream) -> None:
+    """The quick way of feed_bytes gives what the slow way gives."""
+    data = b"".join(record(word, stream=stream) for word in (b"a", b"", BINARY, b"Z stdout F x"))
+    slow = agent_bytes(RecordSplitter().feed(data))
+    assert RecordSplitter().feed_bytes(data) == slow
+    assert RecordSplitter().feed_bytes(data + LOG) == agent_bytes(RecordSplitter().feed(data + LOG))
+    partial = data + record(b"p", is_full=False, stream=stream)
+    assert RecordSplitter().feed_bytes(partial) == [(stream.value.encode(), slow[0][1] + b"p")]
+    assert RecordSplitter().feed_bytes(b"") == []
 
 
 def test_order_between_the_streams_is_kept() -> None:
@@ -112,20 +124,26 @@ def test_a_slow_reader_that_looks_in_time_loses_nothing(tmp_path: Path) -> None:
         for generation in range(1, 6):
             rotate(path)
             append(path, b"%d" % generation)
-            log._notice_rotation()
+            log.notice_rotation()
         assert read_all(log) == b"012345"
         assert not log.is_gap
 
 
-def test_a_reader_that_looked_too_late_knows_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rotations", "found", "is_gap"), [(1, b"01", False), (2, b"012", False), (3, b"023", True)]
+)
+def test_a_reader_that_looks_late_knows_whether_it_lost_something(
+    rotations: int, found: bytes, is_gap: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"0")
     with RotatedLog(str(path)) as log:
-        for generation in (1, 2, 3):
+        for generation in range(1, rotations + 1):
+            time.sleep(0.01)  # no writer fills 10 MiB sooner
             rotate(path)
             append(path, b"%d" % generation)
-        assert read_all(log) == b"023"
-        assert log.is_gap
+        assert read_all(log) == found
+        assert log.is_gap is is_gap
 
 
 def test_a_file_that_is_rotated_between_two_opens_is_read_once(tmp_path: Path) -> None:
@@ -133,17 +151,57 @@ def test_a_file_that_is_rotated_between_two_opens_is_read_once(tmp_path: Path) -
     path = tmp_path / "a.log"
     path.write_bytes(b"once")
     os.link(path, tmp_path / "a.log.1")
-    with RotatedLog(str(path), with_rotated=True) as log:
+    with RotatedLog(str(path)) as log:
         assert read_all(log) == b"once"
 
 
-def test_an_offset_beyond_the_file_is_one_of_the_rotated_file(tmp_path: Path) -> None:
+BEFORE, BEGUN, DURING = b"2026-11-21T11:13:47 ", b"2026-11-21T11:13:48 ", b"2026-11-21T11:13:49 "
+
+
+@pytest.mark.parametrize(
+    ("rotated", "current", "offset_bytes", "found", "is_gap"),
+    [
+        (None, None, 0, b"", False),
+        (None, b"", 0, b"", False),
+        (None, DURING, 0, DURING, False),
+        (None, BEFORE + DURING, len(BEFORE), DURING, False),
+        (BEFORE * 3, BEFORE + DURING, len(BEFORE), DURING, False),
+        (BEFORE * 3, BEFORE, len(BEFORE), b"", False),
+        (BEFORE * 3, DURING, 0, DURING, False),
+        # Rotated since the run began, once.
+        (BEFORE + DURING, b"", len(BEFORE), DURING, False),
+        (BEFORE + DURING, DURING * 5, len(BEFORE), DURING * 6, False),
+        (DURING, DURING, 0, DURING * 2, False),
+        (DURING, b"", 0, DURING, False),
+        # Twice: the beginning is gone.
+        (DURING * 5, DURING, len(BEFORE), DURING * 6, True),
+    ],
+)
+def test_a_run_is_read_from_its_beginning_wherever_that_is_now(
+    rotated: bytes | None,
+    current: bytes | None,
+    offset_bytes: int,
+    found: bytes,
+    is_gap: bool,
+    tmp_path: Path,
+) -> None:
+    for name, content in (("a.log.1", rotated), ("a.log", current)):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    with RotatedLog.of_run(str(tmp_path / "a.log"), offset_bytes, BEGUN) as log:
+        assert read_all(log) == found
+        assert log.is_gap is is_gap
+
+
+def test_a_run_that_finds_its_log_between_two_files_waits_for_the_next(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
-    path.write_bytes(b"skipped,wanted,")
-    rotate(path)
-    append(path, b"new")
-    with RotatedLog(str(path), len("skipped,")) as log:
-        assert read_all(log) == b"wanted,new"
+    (tmp_path / "a.log.1").write_bytes(BEFORE + DURING)
+    thread = threading.Timer(0.05, path.write_bytes, (DURING * 5,))
+    thread.start()
+    with RotatedLog.of_run(str(path), len(BEFORE), BEGUN) as log:
+        assert read_all(log) == DURING * 6
+        assert not log.is_gap
+    thread.join()
 
 
 def test_a_log_that_comes_later_is_read_from_its_start(tmp_path: Path) -> None:
@@ -159,7 +217,7 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"x")
     before = len(os.listdir("/proc/self/fd"))
-    with RotatedLog(str(path), with_rotated=True) as log:
+    with RotatedLog(str(path)) as log:
         rotate(path)
         read_all(log)
     assert len(os.listdir("/proc/self/fd")) == before
@@ -281,8 +339,7 @@ def test_last_words_that_come_with_the_end_are_shown(
 ) -> None:
     run = AttachedRun(Parsed(), Terminal("test"))
     monkeypatch.setattr(run, "_ended", LateLog.ended)
-    monkeypatch.setattr(attached_run, "RotatedLog", LateLog)
-    run._pass_output_on(str(tmp_path / "x"), 0)
+    run._pass_output_on(LateLog(str(tmp_path / "x")))
     assert capfdbinary.readouterr().out == b"bye\n"
 
 
@@ -309,7 +366,7 @@ def test_exit_code_is_what_a_shell_gives(ending: dict[str, Any], code: int) -> N
         (["-n", "1"], b"no newline at the end"),
         (["-n", "0"], b""),
         (["--timestamps", "--stdout", "-n", "1"],
-         b"2026-11-21T11:13:48.123456789Z \x1b[31mred\n"),
+         b"2001-09-09T01:46:40.123456789Z \x1b[31mred\n"),
     ],
 )  # fmt: skip
 def test_logs_shows_what_was_asked_for(

@@ -71,7 +71,7 @@ def run(parsed: Parsed, terminal: Terminal) -> int:
         path = client.control(Control.INFO, agent=agent)["agent"]["log_path"]
     printer = LogPrinter(stream, with_timestamps=parsed.has("timestamps"))
     splitter = RecordSplitter()
-    with RotatedLog(path, with_rotated=True) as log:
+    with RotatedLog(path) as log:
         if last is not None:
             terminal.write_bytes(printer.last_lines(_existing(log, splitter), last))
         while True:
