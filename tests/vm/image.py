@@ -42,8 +42,9 @@ BOOT_MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
 # Sparse; a build that outgrows it says so. Tests may fill the rest.
 IMAGE_SIZE = "3G"
 
-# Of the dev extra in pyproject.toml, what running tests needs.
-TEST_TOOLS = ("pytest", "hypothesis")
+# Of the extras in pyproject.toml, what running tests needs, and docutils, with which
+# install/wheel.sh makes the man pages.
+TEST_TOOLS = ("pytest", "hypothesis", "docutils")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +67,32 @@ def rootfs(cache: Cache) -> Path:
     return cache.entry("rootfs", digest(*PACKAGES), build) / "tree"
 
 
-def requirements() -> list[str]:
-    """Return the pinned run-time dependencies and test tools of pyproject.toml."""
+def requirements() -> tuple[list[str], list[str]]:
+    """Return the pinned run-time dependencies of pyproject.toml, and the test tools."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     tools = [pin for pin in project["optional-dependencies"]["dev"] if pin.startswith(TEST_TOOLS)]
-    return [*project["dependencies"], *tools]
+    return project["dependencies"], tools
 
 
 def wheelhouse(cache: Cache) -> Path:
-    """Return a folder with the wheels of requirements() and of all that they need."""
-    wanted = requirements()
-    constraints = ROOT / "install" / "constraints.txt"
-    limits = ("--constraint", str(constraints)) if constraints.exists() else ()
+    """Return a folder: run/ has the wheels of the dependencies, test/ those and the test tools.
+
+    Both with all that they need in turn.
+    """
+    product, tools = requirements()
+    constraints = ROOT / "install/constraints.txt"
 
     def build(folder: Path) -> None:
         """Download with the interpreter that the guest has too."""
-        print(f"vm: downloading {len(wanted)} pinned packages and what they need", flush=True)
+        print(f"vm: downloading {len(product + tools)} pinned packages", flush=True)
         command = ("/usr/bin/python3", "-m", "pip", "download", "-q", "--only-binary=:all:")
-        run(*command, *limits, "-d", folder / "wheels", *wanted)
+        limits = ("--constraint", constraints)
+        run(*command, *limits, "-d", folder / "run", *product)
+        shutil.copytree(folder / "run", folder / "test")
+        run(*command, *limits, "-d", folder / "test", *product, *tools)
 
-    text = constraints.read_text() if limits else ""
-    return cache.entry("wheelhouse", digest(*wanted, text), build) / "wheels"
+    key = digest(*product, "", *tools, constraints.read_text())
+    return cache.entry("wheelhouse", key, build)
 
 
 def initramfs(tree: Path, release: str, initrd: Path) -> None:
@@ -144,11 +150,8 @@ def build_image(cache: Cache, kernel: Kernel) -> Image:
         modules.mkdir(exist_ok=True)
         run("cp", "-a", kernel.modules, modules / kernel.release)
         run("chroot", tree, "depmod", kernel.release)
-        run("cp", "-a", wheels, tree / "opt/wheelhouse")
-        venv = "/opt/asm-test"
-        run("chroot", tree, "/usr/bin/python3", "-m", "venv", venv)
-        offline = ("--no-index", "--find-links=/opt/wheelhouse", "--no-cache-dir")
-        run("chroot", tree, f"{venv}/bin/pip", "install", "-q", *offline, *requirements())
+        run("cp", "-a", wheels / "run", tree / "opt/wheelhouse")
+        make_venv(tree, wheels / "test")
         configure(tree)
         initramfs(tree, kernel.release, folder / "initrd")
         shutil.copy2(kernel.vmlinuz, folder / "vmlinuz")
@@ -157,9 +160,20 @@ def build_image(cache: Cache, kernel: Kernel) -> Image:
 
     recipe = Path(__file__).read_text()
     guest = digest_of_files(GUEST, ["asm-suite", "asm-suite.service", "init"])
-    key = digest(kernel.folder.name, bare.parent.name, wheels.parent.name, guest, recipe)
+    key = digest(kernel.folder.name, bare.parent.name, wheels.name, guest, recipe)
     folder = cache.entry(f"image-{kernel.version}", key, build)
     return Image(folder / "vmlinuz", folder / "initrd", folder / "disk.ext4")
+
+
+def make_venv(tree: Path, wheels: Path) -> None:
+    """Make /opt/asm-test in `tree`, with its own interpreter, which is this machine's too."""
+    venv, copy = "/opt/asm-test", tree / "tmp/wheels"
+    shutil.copytree(wheels, copy)
+    run("chroot", tree, "/usr/bin/python3", "-m", "venv", venv)
+    offline = ("--no-index", "--find-links=/tmp/wheels", "--no-cache-dir")
+    product, tools = requirements()
+    run("chroot", tree, f"{venv}/bin/pip", "install", "-q", *offline, *product, *tools)
+    shutil.rmtree(copy)
 
 
 def make_disk(tree: Path, disk: Path) -> None:

@@ -15,8 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # What the wheel is not made from.
 NOT_IN_WHEEL = ("tests/", "docs/", "bench/", ".ci/", "examples/")
-# What the guest must not have beside its tests: the package comes from the wheel, or not at all.
-NOT_IN_GUEST = ("supervisord_asm/", "docs/", ".ci/")
+# What the kernel suite must not have beside its tests: the package comes from the wheel, or not at
+# all. The scripts under install/, which the systemd suite runs, compare sources and want them.
+NOT_FOR_TESTS = ("supervisord_asm/",)
 
 
 def tree_files() -> list[str]:
@@ -82,7 +83,7 @@ def write(
     }
     with tarfile.open(drive, "w") as tar:
         for name in names:
-            if not name.startswith(NOT_IN_GUEST):
+            if environment["ASM_TEST_SUITE"] == "systemd" or not name.startswith(NOT_FOR_TESTS):
                 tar.add(ROOT / name, f"tree/{name}")
         tar.add(programs(cache), "programs")
         tar.add(product, f"wheel/{product.name}")
