@@ -115,8 +115,6 @@ static bool send_news(struct sasm_keeper *keeper, const struct sasm_child *child
 
 	if (has_pidfd)
 		message.result = 0;
-	if (type != SASM_KEEPER_EXITED)
-		message.wait_code = message.wait_status = 0; /* an exit has a record of its own */
 	return send_record(keeper, &message, &child->pidfd, has_pidfd ? 1 : 0);
 }
 

@@ -22,6 +22,21 @@ static void take_output(struct sasm_child *child, int fds[SASM_SPAWN_FD_NUM])
 	fcntl(child->stderr_fd, F_SETFL, O_NONBLOCK);
 }
 
+/* A child born frozen would not come to its exec, and we wait for that (CLONE_VFORK). */
+static bool is_frozen(int cgroup)
+{
+	char text[256];
+	ssize_t n = -1;
+	int fd = openat(cgroup, "cgroup.events", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		n = read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	text[n < 0 ? 0 : n] = 0;
+	return strstr(text, "frozen 1") != NULL;
+}
+
 static int give_birth(struct sasm_keeper *keeper, const struct sasm_keeper_message *order,
 		      int fds[SASM_SPAWN_FD_NUM])
 {
@@ -34,6 +49,8 @@ static int give_birth(struct sasm_keeper *keeper, const struct sasm_keeper_messa
 			return -EBADF;
 	if (sasm_child_find(order->agent_id, order->run))
 		return -EEXIST;
+	if (is_frozen(fds[SASM_SPAWN_CGROUP]))
+		return -EBUSY;
 	child = sasm_child_new(order->agent_id, order->run);
 	if (!child)
 		return -ENOSPC;

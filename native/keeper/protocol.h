@@ -22,7 +22,8 @@ enum sasm_keeper_type {
 	/* keeper -> asmd */
 	SASM_KEEPER_CHILD = 16, /* a child that lives or whose exit is not acknowledged */
 	SASM_KEEPER_SYNCED = 17, /* every CHILD has been said; result = how many */
-	SASM_KEEPER_SPAWNED = 18, /* result 0: pid, fd pidfd; else -errno and no child */
+	/* result 0: pid, fd pidfd; else -errno and no child (-EBUSY: the cgroup is frozen) */
+	SASM_KEEPER_SPAWNED = 18,
 	SASM_KEEPER_EXECED = 19, /* result 0: the program runs; else -errno at `stage`; before EXITED */
 	SASM_KEEPER_EXITED = 20, /* wait_code, wait_status as waitid(2) gave them */
 };

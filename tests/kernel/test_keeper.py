@@ -120,11 +120,27 @@ def test_a_birth_into_a_removed_cgroup_is_refused(rig: Rig, asmd: Asmd) -> None:
     cgroup.close()
 
 
-def test_a_thousand_refusals_reach_an_asmd_that_does_not_listen_yet(asmd: Asmd) -> None:
-    for number in range(1, 1001):
-        asmd.channel.send(KeeperMessage(Kind.SPAWN, agent_id=9, run=number))
-    for number in range(1, 1001):
-        assert asmd.take(Kind.SPAWNED, 9, number).result == -9
+def test_refusals_reach_an_asmd_that_does_not_listen_yet_and_take_no_place(asmd: Asmd) -> None:
+    # Together more than the keeper's table holds, each time more than its socket does.
+    for _ in range(2):
+        for number in range(1, 3001):
+            asmd.channel.send(KeeperMessage(Kind.SPAWN, agent_id=9, run=number))
+        for number in range(1, 3001):
+            assert asmd.take(Kind.SPAWNED, 9, number).result == -9
+
+
+def test_a_birth_into_a_frozen_cgroup_is_refused_and_does_not_hold_the_keeper(
+    rig: Rig, asmd: Asmd
+) -> None:
+    cgroup = rig.cgroup_of(AGENT)
+    cgroup.write("cgroup.freeze", "1")
+    wait_for(lambda: "frozen 1" in (cgroup.read("cgroup.events") or ""), "it is frozen")
+    frozen = asmd.spawn(spec_of("/bin/true"))
+    assert asmd.take(Kind.SPAWNED, AGENT, frozen.run).result == -16
+    asmd.start(spec_of("/bin/sleep", "1000"), agent_id=AGENT + 1)
+    cgroup.write("cgroup.freeze", "0")
+    cgroup.close()
+    asmd.start(spec_of("/bin/sleep", "1000"))
 
 
 # -- Exits.
@@ -244,6 +260,23 @@ def test_a_storm_of_orphans_leaves_no_zombie(rig: Rig, asmd: Asmd) -> None:
     wait_for(lambda: rig.children() == [], "all orphans have been reaped", 30.0)
 
 
+def test_zombies_that_came_while_the_keeper_was_held_all_go(
+    rig: Rig, asmd: Asmd, tmp_path: Path
+) -> None:
+    # More than one sweep takes; and nothing else ends afterwards that would call for another.
+    os.mkfifo(tmp_path / "hold")
+    script = "for i in $(seq 1300); do (read x <hold &); done; exec sleep 1000"
+    _, pid = asmd.start(shell(script, working_directory=str(tmp_path)))
+    wait_for(lambda: len(rig.children()) == 1301, "all orphans are the keeper's", 30.0)
+    os.kill(rig.pid, signal.SIGSTOP)
+    for orphan, _ in rig.children():
+        if orphan != pid:
+            os.kill(orphan, signal.SIGKILL)
+    wait_for(lambda: [s for _, s in rig.children()].count("Z") == 1300, "all are zombies")
+    os.kill(rig.pid, signal.SIGCONT)
+    wait_for(lambda: [child for child, _ in rig.children()] == [pid], "all have been reaped")
+
+
 def test_two_thousand_births_leave_no_descriptor_behind(rig: Rig, asmd: Asmd) -> None:
     run, _ = asmd.start(spec_of("/bin/true"), run=1)
     asmd.end(run)
@@ -277,6 +310,15 @@ def test_output_without_an_asmd_is_dropped_and_counted_and_blocks_nobody(rig: Ri
     rest = sum(len(read_to_end(fd)) for fd in child.fds[1:])
     assert child.dropped_bytes + rest == megabytes * 1_000_000 + 1000
     assert child.dropped_bytes > 0
+
+
+def test_a_writer_that_falls_silent_does_not_hold_the_keeper(rig: Rig) -> None:
+    first = rig.connect()
+    first.start(shell("sleep 0.1; echo once; exec sleep 1000"))
+    first.close()
+    time.sleep(0.2)  # it has been read, and a second read would find nothing
+    second = rig.connect()
+    assert [child.dropped_bytes for child in second.children] == [5]
 
 
 def test_output_is_left_to_an_asmd_that_is_there(asmd: Asmd) -> None:
