@@ -276,7 +276,8 @@ class Host:
 
     def agents(self) -> dict[str, dict[str, Any]]:
         """Return what the list shows, by name."""
-        return {view["name"]: view for view in self.control(Control.LIST)["agents"]}
+        views = self.control(Control.LIST)["agents"]
+        return {view["name"]: {"pid": None, **view} for view in views}  # absent is None there
 
     def system(self) -> dict[str, Any]:
         """Return the system's totals."""
