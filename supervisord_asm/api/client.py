@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import socket
+import struct
 from types import TracebackType
 from typing import Any
 
@@ -55,12 +56,17 @@ class Client:
         self._next_id = 1
         self._decoder = Decoder()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._socket.settimeout(timeout_s)
+        # Python's own time-out makes connect(2) give up at once where somebody else's connections
+        # fill the queue; the kernel's waits for room.
+        wait = struct.pack("@ll", *divmod(int(timeout_s * 1_000_000), 1_000_000))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
         try:
             self._socket.connect(path)
         except OSError as error:
             self._socket.close()
             raise self._unreachable(error) from error
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bytes(len(wait)))
+        self._socket.settimeout(timeout_s)
 
     def __enter__(self) -> "Client":
         return self
@@ -120,5 +126,5 @@ class Client:
 
     def _unreachable(self, error: OSError) -> Unreachable:
         # socket.timeout carries no errno; to the caller it is ETIMEDOUT like any other.
-        is_timeout = isinstance(error, TimeoutError)
+        is_timeout = isinstance(error, TimeoutError | BlockingIOError)
         return Unreachable(self._path, errno.ETIMEDOUT if is_timeout else error.errno or errno.EIO)
