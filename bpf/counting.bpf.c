@@ -95,19 +95,22 @@ int BPF_PROG(sched_process_exec)
 }
 
 /*
- * Is this the one thread whose exit ends the process? Two threads that exit at the same time may
- * both see that none is left, so the first to mark the leader is it. The old leader that exec(2)
- * from another thread ends is not: the thread that execs is still alive then.
+ * Is this the one thread whose exit ends the process? Threads that exit at the same time may all
+ * see that none is left, so the first to mark the leader is it. The last of them may be alone by
+ * then, the others released; it looks for a mark and leaves none, which spares the processes of
+ * one thread. The old leader that exec(2) from another thread ends is not the last: the thread
+ * that execs is still alive.
  */
 static __always_inline bool is_last_thread(struct task_struct *task)
 {
+	struct task_struct *leader = task->group_leader;
 	uint32_t *claim;
 
 	if (task->signal->live.counter != 0)
 		return false;
 	if (task->signal->nr_threads == 1)
-		return true;
-	claim = bpf_task_storage_get(&claims, task->group_leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		return !bpf_task_storage_get(&claims, leader, 0, 0);
+	claim = bpf_task_storage_get(&claims, leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!claim) {
 		__sync_fetch_and_add(&state.drops[SASM_DROP_CLAIM], 1);
 		return true;

@@ -6,8 +6,7 @@
  * Finding the agent of a thread takes its cgroup's ancestor and a hash lookup, 60 ns or more. So it
  * is done once, when the thread is switched in, and noted for the CPU; every other program reads
  * that note. Counting a syscall then costs two array accesses, for agents and for strangers, on
- * any kernel from 6.1, and cgroup storage is not needed (docs/decisions/0021-slot-of-the-running-
- * thread.md has the measurements).
+ * any kernel from 6.1, and cgroup storage is not needed (docs/decisions/0021).
  *
  * A note is believed only for the thread that it is about: a host may hide some switches from
  * tracing (ours hides those away from its own agents' threads), and then the note is of another

@@ -9,7 +9,7 @@
  *
  *   calls N          getppid N times
  *   orphan N         the same in a grandchild of a session of its own, whose parent is gone
- *   pool T, run N, endpool   T threads that spin; each makes N calls; they end
+ *   pool T, run N, pool 0    T threads that spin; each makes N calls; they end
  *   fork N CODE      N processes, one after the other, that exit with CODE
  *   kill N           N processes that SIGKILL themselves
  *   exec N CODE      N processes that exec this program, which exits with CODE
@@ -20,9 +20,7 @@
  *   memory BYTES     holds so much anonymous memory from now on, instead of what it held
  *   share BYTES N    holds so much shared memory, and N children that have read it
  *   write N          N calls of write, one byte each
- *   nap MS
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -59,13 +57,6 @@ static void make_calls(long count)
 		syscall(SYS_getppid);
 }
 
-static void reap(pid_t pid)
-{
-	while (waitpid(pid, NULL, 0) < 0)
-		if (errno != EINTR)
-			fail("waitpid");
-}
-
 /* The pipe's end closes when the grandchild is gone. */
 static void order_orphan(long count)
 {
@@ -85,7 +76,7 @@ static void order_orphan(long count)
 		_exit(0);
 	}
 	close(ends[1]);
-	reap(pid);
+	waitpid(pid, NULL, 0);
 	while (read(ends[0], &none, 1) != 0)
 		;
 	close(ends[0]);
@@ -118,16 +109,13 @@ static void order_run(long count)
 
 static void order_pool(long threads)
 {
-	atomic_store(&order_number, 0);
-	for (pool_size = 0; pool_size < threads; pool_size++)
-		pthread_create(&pool[pool_size], NULL, work, NULL);
-}
-
-static void order_endpool(void)
-{
-	order_run(-1);
-	while (pool_size)
+	if (threads == 0)
+		order_run(-1);
+	while (threads == 0 && pool_size)
 		pthread_join(pool[--pool_size], NULL);
+	atomic_store(&order_number, 0);
+	for (; pool_size < threads; pool_size++)
+		pthread_create(&pool[pool_size], NULL, work, NULL);
 }
 
 static void *exec_self(void *none)
@@ -189,7 +177,7 @@ static void order_children(const char *order, long count, long number, const cha
 			be_child(order, number, code);
 		if (pid < 0)
 			fail("fork");
-		reap(pid);
+		waitpid(pid, NULL, 0);
 	}
 }
 
@@ -219,8 +207,6 @@ static void hold(size_t bytes, int flags)
 		munmap(held, held_bytes);
 	held_bytes = bytes;
 	held = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
-	if (held == MAP_FAILED)
-		fail("mmap");
 	memset(held, 1, bytes);
 }
 
@@ -257,13 +243,6 @@ static void order_write(long count)
 	close(fd);
 }
 
-static void nap(long milliseconds)
-{
-	struct timespec time = { milliseconds / 1000, milliseconds % 1000 * 1000000 };
-
-	nanosleep(&time, NULL);
-}
-
 static bool obey(const char *order, long a, long b, const char *word)
 {
 	if (!strcmp(order, "calls"))
@@ -274,8 +253,6 @@ static bool obey(const char *order, long a, long b, const char *word)
 		order_pool(a);
 	else if (!strcmp(order, "run"))
 		order_run(a);
-	else if (!strcmp(order, "endpool"))
-		order_endpool();
 	else if (!strcmp(order, "spin"))
 		order_spin(a, b);
 	else if (!strcmp(order, "memory"))
@@ -284,8 +261,6 @@ static bool obey(const char *order, long a, long b, const char *word)
 		order_share((size_t)a, b);
 	else if (!strcmp(order, "write"))
 		order_write(a);
-	else if (!strcmp(order, "nap"))
-		nap(a);
 	else if (strstr("fork kill exec crowd group threadexec", order))
 		order_children(order, a, b, word);
 	else

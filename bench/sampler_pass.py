@@ -1,0 +1,127 @@
+"""What sampling costs: the pass over 1,000 agents, idle and active, and reading the rows.
+
+Cgroups are made for all agents; the active ones hold a process each that makes a call every tenth
+of a second. Figures: the duration of a pass, the sampling thread's CPU time per second, the time
+that `changed()` and `rows()` take in Python. The bars: a pass over 1,000 idle agents under 1 ms
+(asmd's whole budget is 2 % of a core); with every figure and 1,000 active agents 8 ms of CPU is the
+next issue's bar. Needs root.
+
+    bench/sampler_pass.py [--agents 1000] [--active 100] [--seconds 10] [--json]
+"""
+
+import argparse
+import json
+import os
+import resource
+import select
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+from bench.report import conditions, keep, table
+from supervisord_asm.core.support import Backend, ProbePlan
+from supervisord_asm.kernel.cgroupfs import Cgroup, find_cgroup2_root
+from supervisord_asm.kernel.probes import Probes
+from supervisord_asm.kernel.sampler import Sampler
+
+IDLE_PASS_MAX_US = 1000
+SLEEPER = "while read -t 0.1 || :; do :; done"
+
+
+def measure(sampler: Sampler, seconds: int) -> dict[str, float]:
+    """Return the figures of so many passes."""
+    passes_us: list[int] = []
+    changed_us: list[float] = []
+    rows_us: list[float] = []
+    changed = 0
+    sampler.changed()
+    begun = sampler.figures()
+    for _ in range(seconds):
+        select.select([sampler], [], [], 5)
+        sampler.acknowledge()
+        passes_us.append(sampler.figures().last_pass_us)
+        at = time.perf_counter()
+        changed = len(sampler.changed())
+        changed_us.append((time.perf_counter() - at) * 1e6)
+        at = time.perf_counter()
+        sampler.rows()
+        rows_us.append((time.perf_counter() - at) * 1e6)
+    ended = sampler.figures()
+    return {
+        "pass_us": statistics.median(passes_us),
+        "longest_pass_us": max(passes_us),
+        "thread_cpu_us_per_s": (ended.thread_cpu_us - begun.thread_cpu_us) / seconds,
+        "measured": ended.measured,
+        "changed": changed,
+        "changed_call_us": round(statistics.median(changed_us), 1),
+        "rows_call_us": round(statistics.median(rows_us), 1),
+    }
+
+
+def run(agents: int, active: int, seconds: int) -> dict[str, dict[str, float]]:
+    """Measure idle with probes, active with probes, idle without."""
+    root = Cgroup.make(find_cgroup2_root() / f"asm-test-{os.getpid()}-bench")
+    cgroups = [Cgroup.make(root.path / str(number)) for number in range(agents)]
+    found = {}
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        with Probes.open(None, root.fd, agents, ProbePlan(Backend.CORE)) as probes:
+            with closing(Sampler(probes, agents)) as sampler:
+                sampler.start()
+                for slot, cgroup in enumerate(cgroups):
+                    probes.bind(slot, cgroup.fd, cgroup.id)
+                    sampler.add(slot, slot + 1, cgroup.fd)
+                select.select([sampler], [], [], 5)
+                found["idle"] = measure(sampler, seconds)
+                for cgroup in cgroups[:active]:
+                    command = ["bash", "-c", f"echo $$ > {cgroup.path}/cgroup.procs; {SLEEPER}"]
+                    processes.append(subprocess.Popen(command, stdin=subprocess.PIPE))
+                time.sleep(1.5)
+                found[f"{active} active"] = measure(sampler, seconds)
+            with closing(Sampler(None, agents)) as sampler:
+                sampler.start()
+                for slot, cgroup in enumerate(cgroups[active:]):
+                    sampler.add(slot, slot + 1, cgroup.fd)
+                select.select([sampler], [], [], 5)
+                found["idle, no probes"] = measure(sampler, seconds)
+    finally:
+        root.kill()
+        for process in processes:
+            process.communicate()
+        while root.is_populated():
+            time.sleep(0.01)
+        for cgroup in cgroups:
+            cgroup.close()
+        root.remove_tree()
+        root.close()
+    return found
+
+
+def main() -> int:
+    """Print the figures; status 1 when the bar is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--agents", type=int, default=1000)
+    parser.add_argument("--active", type=int, default=100)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    # Five descriptors per agent, and one more of the bench's.
+    wanted = 8 * arguments.agents + 256
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    found = run(arguments.agents, arguments.active, arguments.seconds)
+    figures = {**conditions(), "agents": arguments.agents, "figures": found}
+    keep("sampler_pass", figures)
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        names = [*found["idle"]]
+        rows = [(name, *(found[kind][name] for kind in found)) for name in names]
+        print(table(f"{arguments.agents} agents", ("", *found), rows))
+    return 0 if found["idle"]["pass_us"] <= IDLE_PASS_MAX_US else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
