@@ -45,7 +45,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class EventType(enum.StrEnum):
     """Everything that can happen. Values are stored and shown: never renamed, never reused."""
 
-    REGISTER = "register"  # {name}: the agent id exists from here on
+    REGISTER = "register"  # {name, transient?}: the agent id exists from here on
     RETIRE = "retire"  # {}: it is gone for good and its name is free
     SPAWN = "spawn"  # {run, pid?, start_time_ticks?, cgroup_id?}: a run begins; durable first
     STARTED = "started"  # {run, pid, …}: the agent's own program runs

@@ -15,6 +15,7 @@ from supervisord_asm.core.canonical import canonical_json
 from supervisord_asm.core.history import History
 from supervisord_asm.core.history_record import history_from_record, history_to_record
 from supervisord_asm.store.chain import GENESIS, Head
+from supervisord_asm.store.errors import UnreadableRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,11 @@ UNCOMPACTED = Anchor(0, GENESIS, canonical_json(history_to_record(History())))
 
 
 def load_anchor(connection: sqlite3.Connection) -> Anchor:
-    """Read the anchor."""
-    return Anchor(*connection.execute("SELECT seq, hash, base FROM anchor").fetchone())
+    """Read the anchor. Raises UnreadableRow."""
+    values = connection.execute("SELECT seq, hash, base FROM anchor").fetchone()
+    if values is None or tuple(map(type, values)) != (int, bytes, str):
+        raise UnreadableRow("the anchor cannot be read")
+    return Anchor(*values)
 
 
 def save_anchor(connection: sqlite3.Connection, anchor: Anchor) -> None:

@@ -21,6 +21,7 @@ from queue import Empty, SimpleQueue
 
 from supervisord_asm.core.events import Event
 from supervisord_asm.store.anchor import Anchor
+from supervisord_asm.store.connection import READ_ERRORS
 from supervisord_asm.store.errors import JournalBroken, JournalClosed, JournalError
 from supervisord_asm.store.writer import Sealed, Writer
 
@@ -146,7 +147,7 @@ class CommitLoop:
                 if self._writer.needs_reopening(error) and self._writer.reopen(sealed):
                     return True
                 again: Exception | None = self._attempt(sealed)
-            except (sqlite3.Error, JournalError) as failure:
+            except (*READ_ERRORS, JournalError) as failure:
                 again = failure
             if again is None:
                 return True
@@ -193,11 +194,10 @@ class CommitLoop:
     def _call(self, item: Item, error: BaseException | None) -> None:
         if item.on_durable is None:
             return
+        # A bug of one caller must not keep the others' events off the disk.
         try:
             item.on_durable(error)
-        except (
-            Exception
-        ) as failure:  # the caller's bug must not keep the others' events off the disk
+        except Exception as failure:  # reported as any thread's uncaught exception is
             arguments = (type(failure), failure, failure.__traceback__, self._thread)
             threading.excepthook(threading.ExceptHookArgs(arguments))
 

@@ -25,10 +25,9 @@ from supervisord_asm.core.events import Scalar
 from supervisord_asm.core.history import RECENT_MAX, apply
 from supervisord_asm.core.history_record import history_to_record
 from supervisord_asm.store.anchor import Anchor, load_anchor
-from supervisord_asm.store.chain import Row
 from supervisord_asm.store.connection import READ_ERRORS, open_reader
-from supervisord_asm.store.errors import JournalCorrupt, JournalError
-from supervisord_asm.store.record import COLUMNS, UnreadableRow, open_row
+from supervisord_asm.store.errors import JournalCorrupt, JournalError, UnreadableRow
+from supervisord_asm.store.record import COLUMNS, open_row, parse_row
 
 # Rows folded per read transaction: a longer one would keep the write-ahead log from being reused.
 _CHUNK_ROWS = 10_000
@@ -66,7 +65,7 @@ def plan_compaction(path: Path, before_realtime_ns: int) -> Compaction | None:
         if through_seq <= anchor.seq:
             return None
         return Compaction(_fold(connection, anchor, through_seq), before_realtime_ns)
-    except UnreadableRow as error:
+    except (ValueError, KeyError, TypeError) as error:  # a row, or the base of the anchor
         raise JournalCorrupt("compact", path, str(error)) from error
     except READ_ERRORS as error:
         raise JournalError("compact", path, str(error)) from error
@@ -89,7 +88,7 @@ def _fold(connection: sqlite3.Connection, anchor: Anchor, through_seq: int) -> A
         rows = connection.execute(_ROWS, (seq, through_seq)).fetchall()
         if not rows:
             raise UnreadableRow(f"event {seq + 1} is missing")
-        for row in map(Row._make, rows):
+        for row in map(parse_row, rows):
             apply(history, open_row(row))
             seq, digest = row.seq, row.hash
     return Anchor(through_seq, digest, canonical_json(history_to_record(history)))

@@ -55,7 +55,7 @@ def open_writer(path: Path, group: str, *, create: bool) -> sqlite3.Connection:
         prepare_schema(connection, path)
         # A log left by a crash goes into the database now; what stays is empty and can be filled.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except BaseException:
+    except BaseException:  # whatever it was, leave nothing open
         connection.close()
         raise
     _fill_log(path)
@@ -79,7 +79,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     except READ_ERRORS as error:
         connection.close()
         raise JournalError("open", path, str(error)) from error
-    except BaseException:
+    except BaseException:  # whatever it was, leave nothing open
         connection.close()
         raise
     return connection

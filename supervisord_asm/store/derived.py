@@ -14,17 +14,28 @@ from supervisord_asm.core.agent_history import AGENT_FIELDS, AgentHistory, agent
 from supervisord_asm.core.canonical import canonical_json
 from supervisord_asm.core.history import History
 from supervisord_asm.core.history_record import TOTAL_FIELDS, restore_history, total_values
+from supervisord_asm.store.bulk import BulkInsert
 from supervisord_asm.store.chain import Head
+from supervisord_asm.store.errors import UnreadableRow
+from supervisord_asm.store.schema import NULLABLE_FIELDS, TEXT_FIELDS
 
 assert AGENT_FIELDS[-1] == "recent_faults", "agent_row writes it last, as text"
 
 _plain_values = attrgetter(*AGENT_FIELDS[:-1])
 _FLAGS = ("alive", "retired", "transient")  # booleans, which SQLite keeps as 0 and 1
-_SAVE_AGENT = f"REPLACE INTO agent VALUES ({', '.join('?' * len(AGENT_FIELDS))})"
+_SAVE_AGENTS = BulkInsert("REPLACE INTO agent", len(AGENT_FIELDS))
 _SAVE_TOTALS = (
     f"UPDATE system SET {', '.join(f'{name} = ?' for name in TOTAL_FIELDS)}, "
     "last_seq = ?, last_hash = ?"
 )
+
+
+def _stored_types(name: str) -> tuple[type, ...]:
+    kind: type = str if name in TEXT_FIELDS else int
+    return (kind, type(None)) if name in NULLABLE_FIELDS else (kind,)
+
+
+_AGENT_TYPES = {name: _stored_types(name) for name in AGENT_FIELDS}
 
 
 def faults_text(agent: AgentHistory) -> str:
@@ -35,7 +46,7 @@ def faults_text(agent: AgentHistory) -> str:
 def save_agents(connection: sqlite3.Connection, rows: Iterable[tuple[AgentHistory, str]]) -> None:
     """Write rows, each with its faults_text."""
     values = [(*_plain_values(agent), faults) for agent, faults in rows]
-    connection.executemany(_SAVE_AGENT, values)
+    _SAVE_AGENTS.run(connection, values)
 
 
 def delete_agents(connection: sqlite3.Connection, agent_ids: Iterable[int]) -> None:
@@ -49,23 +60,32 @@ def save_totals(connection: sqlite3.Connection, history: History, head: Head) ->
 
 
 def load_head(connection: sqlite3.Connection) -> Head:
-    """Return up to which event the derived tables have been folded."""
-    return Head(*connection.execute("SELECT last_seq, last_hash FROM system").fetchone())
+    """Return up to which event the derived tables have been folded. Raises UnreadableRow."""
+    values = connection.execute("SELECT last_seq, last_hash FROM system").fetchone()
+    if values is None or tuple(map(type, values)) != (int, bytes):
+        raise UnreadableRow("the table of totals cannot be read")
+    return Head(*values)
 
 
 def load_history(connection: sqlite3.Connection) -> History:
     """Return the history as the derived tables have it; its ring is empty.
 
-    Raises ValueError, KeyError or TypeError when a row cannot have been written by us.
+    Raises ValueError (UnreadableRow is one), KeyError or TypeError when a row cannot be ours.
     """
     query = f"SELECT {', '.join(TOTAL_FIELDS)} FROM system"
-    totals = dict(zip(TOTAL_FIELDS, connection.execute(query).fetchone(), strict=True))
+    values = connection.execute(query).fetchone()
+    if values is None or set(map(type, values)) != {int}:
+        raise UnreadableRow("the table of totals cannot be read")
+    totals = dict(zip(TOTAL_FIELDS, values, strict=True))
     query = f"SELECT {', '.join(AGENT_FIELDS)} FROM agent ORDER BY agent_id"
     return restore_history(totals, [_agent(row) for row in connection.execute(query)])
 
 
 def _agent(row: tuple[object, ...]) -> AgentHistory:
     record = dict(zip(AGENT_FIELDS, row, strict=True))
+    for name, value in record.items():
+        if type(value) not in _AGENT_TYPES[name]:
+            raise UnreadableRow(f"agent {row[0]}'s {name} cannot be read")
     for name in _FLAGS:
         record[name] = bool(record[name])
     record["recent_faults"] = json.loads(str(record["recent_faults"]))

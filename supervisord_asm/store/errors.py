@@ -7,6 +7,14 @@ these. The message says operation, object and reason; SQLite's own error is the 
 from pathlib import Path
 
 
+class UnreadableRow(ValueError):
+    """Inside store/: a stored row that we cannot have written. Callers see JournalCorrupt.
+
+    The tables are STRICT, but that binds who writes through SQLite: one flipped bit in a row's
+    header turns a number into nothing or a text into bytes, and SQLite reads it so.
+    """
+
+
 class JournalError(Exception):
     """The journal could not do something: `operation` on `path`, because of `reason`."""
 

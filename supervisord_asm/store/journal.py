@@ -83,13 +83,13 @@ class Journal:
             connection = open_writer(path, group, create=True)
             try:
                 history, head = load(connection, path)
-            except BaseException:
+            except BaseException:  # whatever it was, leave nothing open
                 connection.close()
                 raise
         except READ_ERRORS as error:
             lock.release()
             raise JournalError("open", path, str(error)) from error
-        except BaseException:
+        except BaseException:  # and hold nothing
             lock.release()
             raise
         writer = Writer(path, group, lock, connection, copy_history(history), head, reached)

@@ -4,20 +4,20 @@ Sealing an event means giving it its number and its place in the chain; then it 
 """
 
 import json
+from typing import Any
 
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.store.chain import Head, Row, record_hash
+from supervisord_asm.store.errors import UnreadableRow
 
 # The columns of `event`, in the order of Row, and those of them that are not hashes.
 COLUMNS = ", ".join(Row._fields)
 CONTENT = ", ".join(Row._fields[:7])
 
-_TYPES = {kind.value: kind for kind in EventType}
+_KINDS = {kind.value: kind for kind in EventType}
+_ROW_TYPES = (int, str, int, int, int, str, str, bytes, bytes)
+_CONTENT_TYPES = _ROW_TYPES[:7]
 _decode = json.JSONDecoder().decode
-
-
-class UnreadableRow(ValueError):
-    """A stored row that is no event of ours; the message says why."""
 
 
 def seal(head: Head, event: Event, data: str) -> Row:
@@ -34,22 +34,24 @@ def seal(head: Head, event: Event, data: str) -> Row:
     )  # fmt: skip
 
 
+def parse_row(values: tuple[Any, ...]) -> Row:
+    """Return what was selected as COLUMNS. Raises UnreadableRow."""
+    if tuple(map(type, values)) != _ROW_TYPES:
+        raise UnreadableRow(f"event {values[0]} holds values of other types than were written")
+    return Row(*values)
+
+
 def open_row(row: Row) -> Event:
     """Return the event of a row. Raises UnreadableRow."""
-    return open_content(*row[:7])
+    return open_content(row[:7])
 
 
-def open_content(
-    seq: int,
-    boot_id: str,
-    timestamp_us: int,
-    realtime_ns: int,
-    agent_id: int,
-    word: str,
-    text: str,
-) -> Event:
-    """Return the event of a row's columns CONTENT. Raises UnreadableRow."""
-    kind = _TYPES.get(word)
+def open_content(values: tuple[Any, ...]) -> Event:
+    """Return the event of what was selected as CONTENT. Raises UnreadableRow."""
+    if tuple(map(type, values)) != _CONTENT_TYPES:
+        raise UnreadableRow(f"event {values[0]} holds values of other types than were written")
+    seq, boot_id, timestamp_us, realtime_ns, agent_id, word, text = values
+    kind = _KINDS.get(word)
     if kind is None:
         raise UnreadableRow(f"event {seq} is of the unknown type {word!r}")
     try:

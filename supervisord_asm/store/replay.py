@@ -21,7 +21,7 @@ from supervisord_asm.store.derived import (
 )
 from supervisord_asm.store.errors import JournalCorrupt, JournalError
 from supervisord_asm.store.lock import WriterLock
-from supervisord_asm.store.record import COLUMNS, CONTENT, open_content, open_row
+from supervisord_asm.store.record import COLUMNS, CONTENT, open_content, open_row, parse_row
 
 _CONTENT = f"SELECT {CONTENT} FROM event WHERE seq > ? ORDER BY seq"
 _NEWEST = f"SELECT {COLUMNS} FROM event WHERE seq > ? ORDER BY seq DESC LIMIT ?"
@@ -29,14 +29,14 @@ _NEWEST = f"SELECT {COLUMNS} FROM event WHERE seq > ? ORDER BY seq DESC LIMIT ?"
 
 def load(connection: sqlite3.Connection, path: Path) -> tuple[History, Head]:
     """Return the history and the chain's head. Raises JournalCorrupt when they contradict."""
-    anchor = load_anchor(connection)
-    head = load_head(connection)
-    rows = [Row(*row) for row in connection.execute(_NEWEST, (anchor.seq, RECENT_MAX))]
-    rows.reverse()
-    contradiction = _contradiction(anchor, rows, head)
-    if contradiction:
-        raise JournalCorrupt("load", path, contradiction)
     try:
+        anchor = load_anchor(connection)
+        head = load_head(connection)
+        rows = [parse_row(row) for row in connection.execute(_NEWEST, (anchor.seq, RECENT_MAX))]
+        rows.reverse()
+        contradiction = _contradiction(anchor, rows, head)
+        if contradiction:
+            raise JournalCorrupt("load", path, contradiction)
         history = load_history(connection)
         history.recent.extend(map(open_row, rows))
     except (ValueError, KeyError, TypeError) as error:
@@ -67,8 +67,9 @@ def refold(connection: sqlite3.Connection) -> tuple[History, Head]:
     """
     anchor = load_anchor(connection)
     history, seq = anchor.history(), anchor.seq
-    for seq, *columns in connection.execute(_CONTENT, (anchor.seq,)):
-        apply(history, open_content(seq, *columns))
+    for values in connection.execute(_CONTENT, (anchor.seq,)):
+        apply(history, open_content(values))
+        seq = values[0]
     last = connection.execute("SELECT hash FROM event WHERE seq = ?", (seq,)).fetchone()
     return history, Head(seq, last[0]) if seq > anchor.seq else anchor.head
 

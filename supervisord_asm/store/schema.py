@@ -24,8 +24,8 @@ from supervisord_asm.store.errors import JournalTooNew, NotAJournal
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x41534D4A  # "ASMJ": file(1) and we tell our database from another
 
-_TEXT_FIELDS = {"name", "state", "last_exit_cause", "boot_id", "recent_faults"}
-_NULLABLE_FIELDS = {
+TEXT_FIELDS = {"name", "state", "last_exit_cause", "boot_id", "recent_faults"}
+NULLABLE_FIELDS = {
     "retired_realtime_ns", "last_spawn_us", "last_spawn_realtime_ns", "last_exit_us",
     "last_exit_realtime_ns", "last_exit_code", "last_exit_signal", "last_exit_cause",
     "last_exit_run", "pid", "start_time_ticks", "cgroup_id", "cpu_time_us", "syscall_count",
@@ -34,9 +34,9 @@ _NULLABLE_FIELDS = {
 
 
 def _column(name: str) -> str:
-    kind = "TEXT" if name in _TEXT_FIELDS else "INTEGER"
+    kind = "TEXT" if name in TEXT_FIELDS else "INTEGER"
     key = " PRIMARY KEY" if name == "agent_id" else ""
-    return f"{name} {kind}{key}{'' if name in _NULLABLE_FIELDS else ' NOT NULL'}"
+    return f"{name} {kind}{key}{'' if name in NULLABLE_FIELDS else ' NOT NULL'}"
 
 
 _TABLES = f"""

@@ -25,11 +25,12 @@ from supervisord_asm.store.anchor import UNCOMPACTED, load_anchor
 from supervisord_asm.store.chain import EMPTY, Head, Row, row_hash
 from supervisord_asm.store.connection import READ_ERRORS, open_reader
 from supervisord_asm.store.derived import load_head, load_history
-from supervisord_asm.store.errors import JournalError
-from supervisord_asm.store.record import COLUMNS, UnreadableRow, open_row
+from supervisord_asm.store.errors import JournalError, UnreadableRow
+from supervisord_asm.store.record import COLUMNS, open_row, parse_row
 
 # Enough to see the extent of the damage; a file of zeros would fill the memory with findings.
 FINDINGS_MAX = 100
+UNKNOWN = b""  # the hash of a record that cannot be read: whatever follows it may
 _ROWS = f"SELECT {COLUMNS} FROM event WHERE seq > ? ORDER BY seq"
 
 
@@ -127,20 +128,27 @@ class _Check:
 
     def chain(self, connection: sqlite3.Connection) -> None:
         """Walk all events: links, hashes, the fold."""
-        self.anchor = load_anchor(connection)
-        self.head = self.anchor.head
         try:
+            self.anchor = load_anchor(connection)
+            self.head = self.anchor.head
             self.history = self.anchor.history()
         except (ValueError, KeyError, TypeError) as error:
-            self.find(FindingKind.ANCHOR, f"the anchor's base cannot be read: {error!r}")
+            self.find(FindingKind.ANCHOR, f"the anchor or its base cannot be read: {error!r}")
         is_anchored = self.anchor == UNCOMPACTED
-        for row in map(Row._make, connection.execute(_ROWS, (self.anchor.seq,))):
+        for values in connection.execute(_ROWS, (self.anchor.seq,)):
+            self.events_checked += 1
+            try:
+                row = parse_row(values)
+            except UnreadableRow as error:
+                self.find(FindingKind.CHANGED, str(error), values[0])
+                self.history = None
+                self.head = Head(values[0], UNKNOWN)
+                continue
             self._link(row)
             if row.type == EventType.COMPACTION:
                 is_anchored = is_anchored or self._names_anchor(row)
             self._fold(row)
             self.head = Head(row.seq, row.hash)
-            self.events_checked += 1
         if not is_anchored:
             text = f"no compaction in the chain made this anchor at event {self.anchor.seq}"
             self.find(FindingKind.ANCHOR, text, self.anchor.seq)
@@ -151,7 +159,8 @@ class _Check:
             first, last = self.head.seq + 1, row.seq - 1
             which = f"event {first} is" if first == last else f"events {first} to {last} are"
             self.find(FindingKind.MISSING, f"{which} missing", first)
-        follows = row.prev_hash == self.head.hash or row.seq != self.head.seq + 1
+        is_after_gap = row.seq != self.head.seq + 1 or self.head.hash == UNKNOWN
+        follows = is_after_gap or row.prev_hash == self.head.hash
         if row_hash(row) != row.hash:
             kind = FindingKind.CHANGED if follows else FindingKind.MOVED
             self.find(kind, f"event {row.seq} was {kind} after it was written", row.seq)
@@ -183,7 +192,11 @@ class _Check:
 
     def derived(self, connection: sqlite3.Connection) -> None:
         """Compare the derived tables with the fold, and the end with what they know of it."""
-        known = load_head(connection)
+        try:
+            known = load_head(connection)
+        except UnreadableRow as error:
+            self.find(FindingKind.DERIVED, str(error))
+            return
         if known.seq > self.head.seq:
             text = f"events {self.head.seq + 1} to {known.seq} are missing at the end"
             self.find(FindingKind.MISSING, text, self.head.seq + 1)

@@ -19,14 +19,13 @@ import pytest
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.history import History, apply
 from supervisord_asm.store.errors import JournalClosed, JournalError, JournalFull, JournalLocked
-from supervisord_asm.store.journal import QUEUE_MAX, Journal, read, verify
+from supervisord_asm.store.journal import Journal, read, verify
 from supervisord_asm.store.writer import FAILPOINTS
 from tests.kernel.disk import Disk
+from tests.kernel.journal_rig import opened, wait_until
 from tests.kernel.journal_writer import APPEND_SIZES, numbered
 
 WRITER = Path(__file__).with_name("journal_writer.py")
-# Ten times the longest pause between two attempts.
-PATIENCE_S = 10.0
 
 
 @pytest.fixture
@@ -34,17 +33,6 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     made = Disk(tmp_path)
     yield made
     made.remove()
-
-
-def opened(path: Path, queue_max: int = QUEUE_MAX) -> Journal:
-    return Journal.open(path, clock=time.monotonic_ns, queue_max=queue_max)
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until_s, f"{what} did not come"
-        time.sleep(0.005)
 
 
 def start_writer(path: Path, failpoint: str, hits: int) -> "subprocess.Popen[bytes]":

@@ -6,27 +6,25 @@ last tests show what a plain hash chain cannot show, so that nobody promises it.
 
 import random
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.history import apply
 from supervisord_asm.store.chain import Row, row_hash
 from supervisord_asm.store.errors import JournalCorrupt, JournalError, NotAJournal
-from supervisord_asm.store.journal import Journal, read, rebuild, verify
+from supervisord_asm.store.journal import read, rebuild, verify
 from supervisord_asm.store.record import COLUMNS
 from supervisord_asm.store.verify import FINDINGS_MAX, FindingKind, VerifyReport
+from tests.kernel.journal_rig import opened
 from tests.kernel.journal_writer import numbered
 
 EVENTS = 30
+FLIPS = settings().max_examples * 3 // 2  # 150, or 3,000 in the long profile
 Tamper = Callable[[sqlite3.Connection], None]
-
-
-def opened(path: Path) -> Journal:
-    return Journal.open(path, clock=time.monotonic_ns)
 
 
 @pytest.fixture
@@ -264,21 +262,48 @@ def test_no_flipped_byte_goes_unnoticed_where_it_changes_anything(path: Path) ->
     chance = random.Random(seed)
     truth = read(path)
     noticed = 0
-    for _ in range(150):
-        place = chance.randrange(len(content))
+    for _ in range(FLIPS):
+        place, bit = chance.randrange(len(content)), chance.randrange(8)
         flipped = bytearray(content)
-        flipped[place] ^= 1 << chance.randrange(8)
+        flipped[place] ^= 1 << bit
         path.write_bytes(flipped)
         try:
             is_sound = verify(path).is_sound
+            if is_sound:
+                # It hit room that holds nothing, or the file's own bookkeeping.
+                assert read(path) == truth
         except JournalError:
             is_sound = False
-        if is_sound:
-            # It hit room that holds nothing, or the file's own bookkeeping.
-            assert read(path) == truth, f"seed {seed}, byte {place}"
-        else:
-            noticed += 1
+        except BaseException:  # say how to come back here
+            print(f"seed {seed}, byte {place}, bit {bit}")
+            raise
+        noticed += not is_sound
     assert noticed > 0, f"seed {seed}: compared nothing"
+
+
+def test_a_flipped_byte_is_refused_by_name_or_does_no_harm(path: Path) -> None:
+    """The daemon meets a damaged journal: it opens it, or says what is wrong, and never breaks."""
+    content = path.read_bytes()
+    seed = random.SystemRandom().randrange(1 << 32)
+    chance = random.Random(seed)
+    actions: tuple[Callable[[Path], object], ...] = (
+        read, rebuild, lambda one: opened(one).close(),
+    )  # fmt: skip
+    for _ in range(FLIPS // 4):
+        place, bit = chance.randrange(len(content)), chance.randrange(8)
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << bit
+        for action in actions:
+            path.write_bytes(flipped)
+            for suffix in ("-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+            try:
+                action(path)
+            except JournalError:
+                pass  # said what it is
+            except BaseException:  # say how to come back here
+                print(f"seed {seed}, byte {place}, bit {bit}")
+                raise
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])

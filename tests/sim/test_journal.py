@@ -24,7 +24,7 @@ from supervisord_asm.store.journal import Journal, read, rebuild, verify
 from tests.event_stories import BATCHES, EVENTS
 
 # Each example opens a database several times, some 20 ms each: fewer of them than of cheap ones.
-EXAMPLES = settings(max_examples=settings().max_examples * 2 // 5)
+EXAMPLES = settings(max_examples=settings().max_examples // 4)
 LOG_HEADER_BYTES = 32  # sqlite.org/walformat.html
 LOG_FRAME_BYTES = 24 + 4_096
 

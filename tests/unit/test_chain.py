@@ -8,7 +8,8 @@ import pytest
 from supervisord_asm.core.canonical import canonical_json
 from supervisord_asm.core.events import Event, EventType, data_text
 from supervisord_asm.store.chain import EMPTY, GENESIS, Head, Row, row_hash
-from supervisord_asm.store.record import UnreadableRow, open_row, seal
+from supervisord_asm.store.errors import UnreadableRow
+from supervisord_asm.store.record import open_row, seal
 
 EVENT = Event(
     EventType.EXIT,
