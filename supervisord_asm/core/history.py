@@ -177,7 +177,6 @@ def _spawn(history: History, agent: AgentHistory, event: Event) -> None:
     agent.pid = agent.start_time_ticks = agent.cgroup_id = None
     agent.boot_id = event.boot_id
     _identify(agent, event)
-    _measure(agent, event)
     _measure(agent, event)  # given where a life begins in a new cgroup
 
 

@@ -14,8 +14,9 @@ ending may change it. This is how a commanded stop never resurrects: it sets `af
 nothing later asks the restart policy again.
 
 Invariants: `run` grows by one at each Spawn; `exit` is set exactly while STOPPING waits for
-emptiness; BACKOFF and FAILED and STOPPED have no process. The table is total but for Adopted, which
-is for agents at rest: a pair that cannot happen maps to `_ignore`, so a missing one is a bug.
+emptiness; BACKOFF and FAILED and STOPPED have no process. The table is total but for Adopted and
+Recalled, which are for agents at rest: a pair that cannot happen maps to `_ignore`, so a missing
+one is a bug.
 
 Words: systemd.service(5), Erlang supervisor(3); states: ../shared/spec/CONTRACT.md ("Values").
 The states throttled and frozen come with the calls that enter them.
@@ -44,6 +45,7 @@ from supervisord_asm.core.lifecycle_events import (
     ExecDone,
     ExecFailed,
     Exited,
+    Recalled,
     Reset,
     Restart,
     Spawned,
@@ -66,8 +68,8 @@ from supervisord_asm.core.restart import (
 __all__ = [
     "step", "Step", "IllegalTransition", "TABLE",
     "Lifecycle", "Policy", "State", "LIVING", "After",
-    "Event", "Start", "Stop", "Restart", "Reset", "Adopted", "Spawned", "SpawnRefused", "ExecDone",
-    "ExecFailed", "Exited", "Emptied", "TimerFired",
+    "Event", "Start", "Stop", "Restart", "Reset", "Adopted", "Recalled", "Spawned", "SpawnRefused",
+    "ExecDone", "ExecFailed", "Exited", "Emptied", "TimerFired",
     "Effect", "Record", "Spawn", "Terminate", "KillTree", "AwaitEmpty", "Arm", "Disarm", "Timer",
 ]  # fmt: skip
 
@@ -205,6 +207,17 @@ def _adopted(life: Lifecycle, event: Adopted, jitter: int) -> Step:
         return Step((Arm(Timer.START, life.policy.start_timeout_usec),))
     life.state = State.ACTIVE
     return Step(_watch_stability(life))
+
+
+def _recalled(life: Lifecycle, event: Recalled, jitter: int) -> Step:
+    # The daemon that recorded this exit died before it had acted on it.
+    life.state = State.STOPPING
+    life.after = After.DECIDE
+    life.is_forced = False
+    life.cause = life.exec_failure = None
+    life.exit = Exited(event.code, event.signal, event.cause)
+    _decide(life, event.cause, life.exit, jitter)
+    return Step((AwaitEmpty(),))
 
 
 def _spawned(life: Lifecycle, event: Spawned, jitter: int) -> Step:
@@ -376,8 +389,9 @@ def _emptied(life: Lifecycle, event: Emptied, jitter: int) -> Step:
 TABLE: Mapping[State, Mapping[type, Handler]] = {
     State.STOPPED: {
         Start: _start, Stop: _already, Restart: _start, Reset: _reset,
-        Adopted: _adopted, Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore,
-        ExecFailed: _ignore, Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
+        Adopted: _adopted, Recalled: _recalled,
+        Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore, ExecFailed: _ignore,
+        Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
     },
     State.STARTING: {
         Start: _already, Stop: _stop, Restart: _restart, Reset: _reset,
@@ -401,7 +415,8 @@ TABLE: Mapping[State, Mapping[type, Handler]] = {
     },
     State.FAILED: {
         Start: _start, Stop: _already, Restart: _start, Reset: _reset,
-        Adopted: _adopted, Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore,
-        ExecFailed: _ignore, Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
+        Adopted: _adopted, Recalled: _recalled,
+        Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore, ExecFailed: _ignore,
+        Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
     },
 }  # fmt: skip

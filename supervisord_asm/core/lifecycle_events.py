@@ -51,6 +51,15 @@ class Adopted:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """The record has this end of a run and not what followed. Only for an agent at rest."""
+
+    code: int | None
+    signal: int | None
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Spawned:
     """The process exists."""
 
@@ -104,6 +113,6 @@ class TimerFired:
 
 
 Event = (
-    Start | Stop | Restart | Reset | Adopted | Spawned | SpawnRefused | ExecDone | ExecFailed
-    | Exited | Emptied | TimerFired
+    Start | Stop | Restart | Reset | Adopted | Recalled | Spawned | SpawnRefused | ExecDone
+    | ExecFailed | Exited | Emptied | TimerFired
 )  # fmt: skip

@@ -58,8 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
         return fail(str(error), EXIT_CONFIG)
     except (NoCgroup2, JournalError, KeeperError, OSError) as error:
         return fail(f"unable to start: {error}", 1)
-    finally:
-        daemon.close()
 
 
 def fail(text: str, status: int) -> int:
@@ -70,17 +68,20 @@ def fail(text: str, status: int) -> int:
 
 
 async def run(daemon: Daemon) -> int:
-    """Start, then serve until the end."""
-    await daemon.start()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, daemon.shut_down, "keep")
-    loop.add_signal_handler(signal.SIGUSR2, daemon.shut_down, "keep", EXIT_AGAIN)
-    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
-    # What lives now lives long: keep the collector from walking it again and again.
-    gc.collect()
-    gc.freeze()
-    return await daemon.done
+    """Start, then serve until the end; close in any case, while the loop still runs."""
+    try:
+        await daemon.start()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, daemon.shut_down, "keep")
+        loop.add_signal_handler(signal.SIGUSR2, daemon.shut_down, "keep", EXIT_AGAIN)
+        loop.add_signal_handler(signal.SIGHUP, daemon.reload)
+        # What lives now lives long: keep the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        return await daemon.done
+    finally:
+        daemon.close()
 
 
 def protect_self() -> None:

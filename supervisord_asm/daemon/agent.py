@@ -50,13 +50,13 @@ class Agent:
     user_name: str = ""
     slot: int | None = None
     cgroup: Cgroup | None = None
+    is_cgroup_killed: bool = False  # cgroup.kill was written to it: no birth in it any more
     pidfd: int | None = None
     exec_spec: ExecSpecFile | None = None
     timers: dict[Timer, asyncio.TimerHandle] = field(default_factory=dict)
     waiters: list[Waiter] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
     drained_run: int = 0  # the last run whose log pipes reached their end
-    ended_us: int | None = None
     view: AgentView | None = None  # cached until something changes
 
     @property

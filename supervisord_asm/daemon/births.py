@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import resource
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from supervisord_asm.core.spec import SEARCH_PATH_DEFAULT
@@ -64,7 +64,7 @@ class Births:
             self._prepare(agent)
             assert agent.cgroup is not None
             assert agent.exec_spec is not None
-            pipes = _Pipes()
+            pipes = _Pipes(agent.uid, agent.gid)
         except (CgroupError, ProbeError, OSError) as error:
             raise BirthError(error.errno or 0, str(error)) from error
         except ExecSpecTooLarge as error:
@@ -109,15 +109,24 @@ class Births:
             self._free_slots.append(slot)
             cgroup.close()
             raise
-        agent.cgroup, agent.slot = cgroup, slot
+        agent.cgroup, agent.slot, agent.is_cgroup_killed = cgroup, slot, False
 
     def adopt_slot(self, agent: Agent, slot: int) -> None:
         """Take over a slot that an earlier asmd bound and that still counts."""
         assert agent.cgroup is None
         agent.cgroup = Cgroup(self._agents.path / str(agent.agent_id))
         agent.slot = slot
+        agent.is_cgroup_killed = True  # perhaps, by the asmd before us
         self._free_slots.remove(slot)
         self._sampler.add(slot, agent.agent_id, agent.cgroup.fd)
+
+    def unbind_others(self, bound: Iterable[int]) -> None:
+        """Free the slots that an earlier asmd bound and nobody took over."""
+        if self._probes is not None:
+            free = set(self._free_slots)
+            for slot in bound:
+                if slot in free:
+                    self._probes.unbind(slot)
 
     def release(self, agent: Agent) -> None:
         """Take the final figures and remove the cgroup of an agent that has ended."""
@@ -140,17 +149,26 @@ class Births:
             cgroup.remove_tree()
         cgroup.close()
 
+    def base_figures(self, agent: Agent) -> dict[str, int]:
+        """Return what the agent used in the cgroups that are gone."""
+        totals = agent.totals
+        return {
+            "cpu_time_us": totals.cpu_time_us,
+            "syscall_count": totals.syscall_count,
+            "peak_memory_bytes": totals.peak_memory_bytes,
+        }
+
     def lifetime_figures(self, agent: Agent) -> dict[str, int]:
         """Return what the agent used in all its runs, as of now."""
-        totals = agent.totals
-        cpu, syscalls, peak = totals.cpu_time_us, totals.syscall_count, totals.peak_memory_bytes
+        figures = self.base_figures(agent)
         if agent.slot is not None:
             self._sampler.sample_now(agent.slot)
             row = self._sampler.row(agent.slot)
-            cpu += row.cpu_time_us or 0
-            syscalls += row.syscall_count or 0
-            peak = max(peak, row.peak_memory_bytes or 0)
-        return {"cpu_time_us": cpu, "syscall_count": syscalls, "peak_memory_bytes": peak}
+            figures["cpu_time_us"] += row.cpu_time_us or 0
+            figures["syscall_count"] += row.syscall_count or 0
+            peak = max(figures["peak_memory_bytes"], row.peak_memory_bytes or 0)
+            figures["peak_memory_bytes"] = peak
+        return figures
 
     def finish_log(self, agent: Agent, run: int) -> None:
         """Nothing of the run lives: whoever still holds its pipes has nothing to say."""
@@ -183,7 +201,7 @@ class Births:
 class _Pipes:
     """The two log pipes of one run: write ends for the child, read ends for keeper and drain."""
 
-    def __init__(self) -> None:
+    def __init__(self, uid: int, gid: int) -> None:
         self.read_ends: list[int] = []
         self.write_ends: list[int] = []
         for _ in ("stdout", "stderr"):
@@ -193,6 +211,8 @@ class _Pipes:
             # Only our end: the agent gets the blocking pipe that programs expect.
             os.set_blocking(read_end, False)
             _enlarge(write_end)
+            # Programs open /dev/stderr anew, which asks the inode's owner and not the descriptor.
+            os.fchown(write_end, uid, gid)
 
     def take_read_ends(self) -> list[int]:
         """Hand the read ends over; close() leaves them alone then."""

@@ -8,7 +8,7 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from supervisord_asm.api.numbers import Control
@@ -21,11 +21,11 @@ from supervisord_asm.daemon.enrolment import Enrolment, EnrolmentError
 from supervisord_asm.daemon.fleet import AT_REST, STARTED, Fleet, NoSuchAgent
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.daemon.refusal import ControlRefusal
+from supervisord_asm.daemon.request import Request, flag, text, texts, whole
 from supervisord_asm.kernel.identity import Principal
 from supervisord_asm.kernel.logdrain import LogDrain, LogDrainError
 from supervisord_asm.paths import Paths
 
-Request = Mapping[str, Any]
 Result = dict[str, Any]
 # Reached only when the disk hangs: the drain ends a run's log when its cgroup is empty.
 DRAIN_TIMEOUT_S = 1.0
@@ -66,7 +66,7 @@ class Commands:
                 continue
             note = self._fleet.dispatch(agent, _event(verb, by))
             results.append(_result(agent, agent.name, 0, note))
-            if request.get("wait"):
+            if flag(request, "wait"):
                 waits.append(self._fleet.wait_for(agent, _goal(verb)))
         if waits:
             await asyncio.gather(*waits)
@@ -105,8 +105,8 @@ class Commands:
 
     async def wait(self, request: Request) -> Result:
         """WAIT: answer when the run has ended and its output is in the log."""
-        agent = self._find(str(request.get("agent", "")))
-        run = int(request.get("run") or agent.life.run)
+        agent = self._find(text(request, "agent"))
+        run = whole(request, "run", agent.life.run)
         if agent.life.run == run:
             await self._fleet.wait_for(agent, AT_REST)
         await self._drain(agent, run)
@@ -139,13 +139,13 @@ class Commands:
             raise ControlRefusal(errno.ESRCH, str(error)) from error
 
     def _named(self, request: Request) -> list[tuple[str, Agent | None]]:
-        if request.get("all"):
+        if flag(request, "all"):
             return [(agent.name, agent) for agent in self._fleet]
-        names = request.get("agents")
-        if not isinstance(names, list) or not names:
+        names = texts(request, "agents")
+        if not names:
             raise ControlRefusal(errno.EINVAL, 'name agents in "agents", or say "all": true')
         found: dict[str, Agent | None] = {}
-        for name in map(str, names):
+        for name in names:
             try:
                 found[name] = self._fleet.find(name)
             except NoSuchAgent:

@@ -8,7 +8,7 @@ import asyncio
 import errno
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from supervisord_asm.daemon.commands import Commands
 from supervisord_asm.daemon.fleet import Fleet, NoSuchAgent
 from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.reloading import Reloading
+from supervisord_asm.daemon.request import Request, flag, text, whole
 from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.kernel.clock import boottime_us
 from supervisord_asm.kernel.identity import Kind, Principal
@@ -30,7 +31,6 @@ from supervisord_asm.kernel.sampler import Sampler
 from supervisord_asm.store.errors import JournalError
 from supervisord_asm.store.journal import Journal
 
-Request = Mapping[str, Any]
 Answer = dict[str, Any]
 RECENT_EVENTS = 10
 EVENTS_LIMIT = 1024
@@ -96,6 +96,8 @@ class ControlDoor:
             return _reply(frame, read(request))
         except ControlRefusal as error:
             return _refuse(frame, error)
+        except Exception as error:  # a bug of ours must not cut the caller off
+            return _fail(frame, verb, error)
 
     async def _answer_later(
         self, principal: Principal, frame: Frame, verb: Control, request: Request
@@ -114,13 +116,8 @@ class ControlDoor:
                     answer = await self._commands.act(verb, request, principal)
         except ControlRefusal as error:
             return _refuse(frame, error)
-        except (TypeError, ValueError, KeyError) as error:
-            # A member of the wrong kind: the caller's fault, and no reason to cut the connection.
-            logger.warning("refusing %s by %s: %r", verb.name, principal, error, exc_info=True)
-            return _refuse(frame, ControlRefusal(errno.EINVAL, f"malformed request: {error}"))
         except Exception as error:  # a bug of ours must not leave the caller waiting for ever
-            logger.exception("unable to answer %s", verb.name)
-            return _refuse(frame, ControlRefusal(errno.EIO, f"asmd failed: {error}; see its log"))
+            return _fail(frame, verb, error)
         return _reply(frame, answer)
 
     def _measure(self) -> None:
@@ -141,10 +138,10 @@ class ControlDoor:
         """A page of agents by rising id; "next" is where the next page begins, null at the end."""
         self._measure()
         views = list(self._snapshots.agents())
-        if request.get("all"):
+        if flag(request, "all"):
             views += self._snapshots.ended(boottime_us())
             views.sort(key=lambda view: view.agent_id)
-        after = int(request.get("after") or 0)
+        after = whole(request, "after", 0)
         page = [view for view in views if view.agent_id > after][: LIST_PAGE + 1]
         has_more = len(page) > LIST_PAGE
         return {
@@ -153,7 +150,7 @@ class ControlDoor:
         }
 
     def _info(self, request: Request) -> Answer:
-        what = str(request.get("agent", ""))
+        what = text(request, "agent")
         try:
             agent = self._fleet.find(what)
         except NoSuchAgent as error:
@@ -177,16 +174,16 @@ class ControlDoor:
     def _events(self, request: Request) -> Answer:
         total = self._history.events_total
         recent = list(self._history.recent)
-        limit = min(int(request.get("limit") or EVENTS_LIMIT), EVENTS_LIMIT)
+        limit = min(whole(request, "limit", EVENTS_LIMIT), EVENTS_LIMIT)
         # Event number n (from 1) is the n-th ever; the ring holds the last of them.
         first = total - len(recent) + 1
-        since = max(int(request.get("since") or 0), first - 1)
+        since = max(whole(request, "since", 0), first - 1)
         chosen = recent[since - first + 1 :][:limit] if since < total else []
         return {"events": [event.to_json() for event in chosen], "next": since + len(chosen)}
 
     def _resources(self, request: Request) -> Answer:
         try:
-            agent = self._fleet.find(str(request.get("agent", "")))
+            agent = self._fleet.find(text(request, "agent"))
         except NoSuchAgent as error:
             raise ControlRefusal(errno.ESRCH, str(error)) from error
         windows = self._sampler.windows(agent.slot) if agent.slot is not None else []
@@ -200,7 +197,7 @@ class ControlDoor:
         }
 
     async def _backup(self, request: Request) -> Answer:
-        path = Path(str(request.get("path", "")))
+        path = Path(text(request, "path"))
         if not path.is_absolute():
             raise ControlRefusal(errno.EINVAL, f"{str(path)!r} is no absolute path")
         loop = asyncio.get_running_loop()
@@ -230,6 +227,11 @@ def _reply(frame: Frame, answer: Answer) -> Frame:
     if len(payload) > PAYLOAD_BYTES_MAX:
         return _refuse(frame, ControlRefusal(errno.EMSGSIZE, "the answer is over 1 MiB"))
     return Frame(frame.number, frame.request_id, payload, len(payload))
+
+
+def _fail(frame: Frame, verb: Control, error: Exception) -> Frame:
+    logger.exception("unable to answer %s", verb.name)
+    return _refuse(frame, ControlRefusal(errno.EIO, f"asmd failed: {error}; see its log"))
 
 
 def _refuse(frame: Frame, error: ControlRefusal) -> Frame:

@@ -13,7 +13,6 @@ from supervisord_asm.core.spec import AgentSpec, RestartKind
 from supervisord_asm.daemon.agent import Agent, Waiter
 from supervisord_asm.daemon.births import Births
 from supervisord_asm.daemon.interpret import Interpreter
-from supervisord_asm.kernel.clock import boottime_us
 
 AT_REST = frozenset({State.STOPPED, State.FAILED})
 # What a waiting start waits for: the program runs, or it is clear that it does not.
@@ -109,7 +108,6 @@ class Fleet:
             agent.close_pidfd()
             agent.life.pid = None
             if agent.cgroup is not None:
-                agent.ended_us = boottime_us()
                 self._births.release(agent)
                 self.on_ended(agent)
         self._changed(agent)

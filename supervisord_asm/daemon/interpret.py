@@ -66,6 +66,7 @@ class Interpreter:
         # Set by the fleet, which constructs itself around us.
         self.dispatch: Callable[[Agent, Event], str]
         self.on_keeper_error: Callable[[KeeperError], None]
+        self.on_released: Callable[[Agent], None] = lambda agent: None
 
     def carry_out(self, agent: Agent, effects: tuple[Effect, ...]) -> None:
         """Do them in order."""
@@ -74,6 +75,10 @@ class Interpreter:
                 case Record(EventType.STOPPED | EventType.FAILED):
                     # The cgroup goes with this: what it counted goes into the record.
                     data = {**effect.data, **self._births.lifetime_figures(agent)}
+                    self._recorder.record(effect.type, agent.agent_id, data)
+                case Record(EventType.SPAWN):
+                    # What the cgroups before this one counted: the base for whoever adopts the run.
+                    data = {**effect.data, **self._births.base_figures(agent)}
                     self._recorder.record(effect.type, agent.agent_id, data)
                 case Record():
                     self._recorder.record(effect.type, agent.agent_id, effect.data)
@@ -95,6 +100,7 @@ class Interpreter:
     def kill_tree(self, agent: Agent) -> None:
         """cgroup.kill; nothing to do when the cgroup is gone."""
         if agent.cgroup is not None:
+            agent.is_cgroup_killed = True
             with contextlib.suppress(CgroupError):
                 agent.cgroup.kill()
 
@@ -149,6 +155,12 @@ class Interpreter:
 
     def _emptied(self, agent: Agent, run: int) -> None:
         self._births.finish_log(agent, run)
+        if agent.is_cgroup_killed:
+            # Linux 6.14 to at least 6.18 compares the kill count of the *parent's* cgroup with that
+            # of the one that clone3 is told to be born into: in a cgroup that was ever killed, each
+            # newborn dies at once. So the next run gets a new one (docs/decisions/0010).
+            self._births.release(agent)
+            self.on_released(agent)
         self.dispatch(agent, Emptied())
 
     def _arm(self, agent: Agent, timer: Timer, delay_usec: int) -> None:

@@ -7,6 +7,7 @@ once and the fleet starts over, uncharged (../shared/spec/CONTRACT.md, "Programs
 """
 
 import asyncio
+import errno
 import logging
 import os
 import select
@@ -42,6 +43,7 @@ from supervisord_asm.paths import Paths
 
 CLD_EXITED = 1  # waitid(2); 2 = killed, 3 = killed and dumped core
 CONNECT_TIMEOUT_S = 5.0
+CONNECT_RETRY_S = 0.005
 # Ids of our own helper programs on the keeper's table; agents' ids end at 2^31 - 1.
 SERVICE_ID_FIRST = 1 << 31
 
@@ -80,27 +82,41 @@ class KeeperLink:
 
         Blocks for at most CONNECT_TIMEOUT_S. Raises KeeperError.
         """
-        try:
-            channel = KeeperChannel(str(self._paths.keeper_socket))
-        except KeeperError:
-            if not _is_systemd_booted():
-                self._start_keeper()
-            channel = self._connect_patiently()
-        channel.send(KeeperMessage(Kind.HELLO))
-        children: list[KeeperMessage] = []
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        is_started = _is_systemd_booted()  # then systemd does it
         while True:
-            # poll, not select: a fleet's descriptors pass select's 1,024.
-            poll = select.poll()
-            poll.register(channel.fileno(), select.POLLIN)
-            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                raise KeeperError("be greeted by", str(self._paths.keeper_socket), 110)
-            for message in channel.receive():
-                if message.kind is Kind.CHILD:
-                    children.append(message)
-                elif message.kind is Kind.SYNCED:
-                    self.channel = channel
-                    return children
+            try:
+                return self._be_greeted(deadline)
+            except KeeperError:
+                # Also a reset in the middle: a keeper that dies still accepts for a moment.
+                if time.monotonic() > deadline:
+                    raise
+                if not is_started:
+                    self._start_keeper()
+                    is_started = True
+                time.sleep(CONNECT_RETRY_S)
+
+    def _be_greeted(self, deadline: float) -> list[KeeperMessage]:
+        channel = KeeperChannel(str(self._paths.keeper_socket))
+        children: list[KeeperMessage] = []
+        # poll, not select: a fleet's descriptors pass select's 1,024.
+        poll = select.poll()
+        poll.register(channel.fileno(), select.POLLIN)
+        try:
+            channel.send(KeeperMessage(Kind.HELLO))
+            while True:
+                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                    path = str(self._paths.keeper_socket)
+                    raise KeeperError("be greeted by", path, errno.ETIMEDOUT)
+                for message in channel.receive():
+                    if message.kind is Kind.CHILD:
+                        children.append(message)
+                    elif message.kind is Kind.SYNCED:
+                        self.channel = channel
+                        return children
+        except KeeperError:
+            channel.close()
+            raise
 
     def listen(self) -> None:
         """Take news from the loop from now on."""
@@ -234,16 +250,6 @@ class KeeperLink:
             start_new_session=True,
         )  # fmt: skip
         logger.warning("no keeper was listening at %s: started one", self._paths.keeper_socket)
-
-    def _connect_patiently(self) -> KeeperChannel:
-        deadline = time.monotonic() + CONNECT_TIMEOUT_S
-        while True:
-            try:
-                return KeeperChannel(str(self._paths.keeper_socket))
-            except KeeperError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.005)
 
 
 def _is_systemd_booted() -> bool:

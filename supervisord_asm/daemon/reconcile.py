@@ -75,6 +75,7 @@ class Reconciliation:
         adopted = {agent_id for child in children if (agent_id := self._adopt(child)) is not None}
         self._close_lost_runs(adopted)
         self._remove_leftover_cgroups(adopted)
+        self._births.unbind_others(self._slot_of_cgroup.values())
         for agent in self._fleet:
             if self._should_start(agent):
                 self._fleet.dispatch(agent, Start("daemon start"))

@@ -230,6 +230,7 @@ class Daemon:
         self._fleet = Fleet(interpreter, self._births)
         self._enrolment = Enrolment(self._fleet, self._recorder, self._spec)
         self._keeper.attach(self._fleet, interpreter)
+        interpreter.on_released = lambda agent: self._snapshots.forget(agent.agent_id)
 
     def _build_views(self) -> None:
         history = self._recorder.history
