@@ -25,17 +25,17 @@ _LOG_TAIL_LINES = 12
 
 
 class ProbeError(Exception):
-    """Operation, object and errno of what failed, and the last lines of libbpf's log."""
+    """Operation, subject and errno of what failed. `log`: what libbpf and the verifier said last.
+
+    The text is one line, for status and doctor; the log has several and is for the daemon's own.
+    """
 
     def __init__(self, operation: str, subject: str, errno_: int, log: str = "") -> None:
-        tail = "\n".join(log.strip().splitlines()[-_LOG_TAIL_LINES:])
-        text = f"unable to {operation} {subject}: {os.strerror(errno_)}"
-        super().__init__(f"{text}\n{tail}" if tail else text)
+        super().__init__(f"unable to {operation} {subject}: {os.strerror(errno_)}")
         self.operation = operation
         self.subject = subject
         self.errno = errno_
-        self.log = tail
-        self.summary = text
+        self.log = "\n".join(log.strip().splitlines()[-_LOG_TAIL_LINES:])
 
 
 @dataclass(frozen=True, slots=True)

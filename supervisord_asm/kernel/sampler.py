@@ -128,7 +128,7 @@ class Sampler:
         return _rows(sample, 1)[0]
 
     def changed(self) -> list[Row]:
-        """Return the rows that differ from what `changed` returned for them last."""
+        """Return the rows that differ from what `changed` returned for them last. One caller."""
         count = lib.sasm_sampler_changed(self._open(), self._buffer, self._slots_max)
         return _rows(self._buffer, count)
 

@@ -190,5 +190,6 @@ def test_a_refusal_names_operation_object_and_reason(rig: Rig, tmp_path: Path) -
     with pytest.raises(ProbeError) as caught, open("/dev/null") as file:
         Probes.open(None, file.fileno(), SLOTS_MAX, ProbePlan(Backend.CORE))
     assert caught.value.subject == "cgroup_level"
+    assert "\n" not in str(caught.value)
     with pytest.raises(ProbeError, match="because"):
         Probes.open(None, rig.root.fd, SLOTS_MAX, ProbePlan(Backend.OFF, "because"))
