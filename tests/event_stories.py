@@ -35,6 +35,9 @@ LIKELY_DATA = st.fixed_dictionaries(
         "cause": st.sampled_from(["clean", "error", "signal"]),
         "attempt": SMALL,
         "fault": st.just("Crashed"),
+        "cpu_time_us": SMALL,
+        "syscall_count": SMALL,
+        "transient": st.booleans(),
         "before_realtime_ns": st.integers(min_value=0, max_value=40_000),
     },
 )

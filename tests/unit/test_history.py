@@ -176,6 +176,16 @@ def test_the_ring_keeps_the_newest_events_and_the_total_counts_all(story: Story)
     assert story.history.events_total == 1200
 
 
+def test_lifetime_figures_grow_and_are_never_taken_back(story: Story) -> None:
+    story.tell(EventType.SPAWN, 100)
+    agent = story.history.agents[100]
+    assert (agent.cpu_time_us, agent.syscall_count, agent.peak_memory_bytes) == (None, None, None)
+    story.tell(EventType.STOPPED, 100, cpu_time_us=5, syscall_count=0, peak_memory_bytes=9)
+    story.tell(EventType.FAILED, 100, cpu_time_us=7, peak_memory_bytes=3)
+    story.tell(EventType.SPAWN, 100, syscall_count=None)
+    assert (agent.cpu_time_us, agent.syscall_count, agent.peak_memory_bytes) == (7, 0, 9)
+
+
 # -- Ids and names.
 
 
