@@ -14,6 +14,7 @@ from supervisord_asm.daemon.agent import Agent, Waiter
 from supervisord_asm.daemon.births import Births
 from supervisord_asm.daemon.interpret import Interpreter
 
+ID_DIGITS_MAX = 10  # of 2^31 - 1; int() refuses texts of thousands of digits
 AT_REST = frozenset({State.STOPPED, State.FAILED})
 # What a waiting start waits for: the program runs, or it is clear that it does not.
 STARTED = frozenset({State.ACTIVE, State.STOPPED, State.FAILED, State.BACKOFF})
@@ -56,7 +57,8 @@ class Fleet:
 
     def find(self, what: str) -> Agent:
         """Return the agent by id or name, as people write it. Raises NoSuchAgent."""
-        agent = self._by_id.get(int(what)) if what.isdecimal() else self._by_name.get(what)
+        is_id = what.isdecimal() and len(what) <= ID_DIGITS_MAX
+        agent = self._by_id.get(int(what)) if is_id else self._by_name.get(what)
         if agent is None:
             raise NoSuchAgent(what)
         return agent
