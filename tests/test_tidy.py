@@ -51,7 +51,7 @@ ARROWS = {
         "store.errors",
         "store.reader",
         "store.verify",
-    },  # fmt: skip
+    },
     "daemon": {"core", "configuration", "kernel", "store", "api", "view", "paths"},
 }
 IMPURE = {
