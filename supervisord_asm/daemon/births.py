@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import resource
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from supervisord_asm.core.spec import SEARCH_PATH_DEFAULT
@@ -120,11 +120,11 @@ class Births:
         self._free_slots.remove(slot)
         self._sampler.add(slot, agent.agent_id, agent.cgroup.fd)
 
-    def unbind_others(self, bound: Iterable[int]) -> None:
+    def unbind_others(self) -> None:
         """Free the slots that an earlier asmd bound and nobody took over."""
         if self._probes is not None:
             free = set(self._free_slots)
-            for slot in bound:
+            for slot in self._probes.bound():
                 if slot in free:
                     self._probes.unbind(slot)
 

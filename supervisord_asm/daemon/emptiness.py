@@ -8,9 +8,27 @@ what asyncio watches.
 import asyncio
 import os
 import select
+import time
 from collections.abc import Callable
 
 from supervisord_asm.kernel.cgroupfs import Cgroup
+
+
+def wait_until_empty(cgroup: Cgroup, deadline_s: float) -> bool:
+    """Wait, blocking, until nothing lives in the cgroup; False at the (monotonic) deadline."""
+    fd = cgroup.open_events()
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLPRI)
+        while cgroup.is_populated():
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                return False
+            poll.poll(left_s * 1000)
+            os.pread(fd, 4096, 0)  # re-arms
+        return True
+    finally:
+        os.close(fd)
 
 
 class EmptinessWatch:

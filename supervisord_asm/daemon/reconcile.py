@@ -14,7 +14,15 @@ from collections.abc import Callable, Iterable
 
 from supervisord_asm import __version__
 from supervisord_asm.core.events import Event, EventType
-from supervisord_asm.core.lifecycle import ExecDone, ExecFailed, Start, State
+from supervisord_asm.core.lifecycle import (
+    Adopted,
+    ExecDone,
+    ExecFailed,
+    Recalled,
+    Start,
+    State,
+    Stop,
+)
 from supervisord_asm.core.restart import Cause
 from supervisord_asm.core.spec import AgentSpec, RestartSpec, StartMode
 from supervisord_asm.daemon.agent import Agent
@@ -23,12 +31,13 @@ from supervisord_asm.daemon.cgroup_layout import CgroupLayout
 from supervisord_asm.daemon.enrolment import Enrolment, EnrolmentError
 from supervisord_asm.daemon.fleet import Fleet
 from supervisord_asm.daemon.keeper_link import SERVICE_ID_FIRST, KeeperLink
+from supervisord_asm.daemon.leftovers import clear_leftovers
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.kernel.cgroupfs import Cgroup, CgroupError
 from supervisord_asm.kernel.exec_spec import describe_stage
 from supervisord_asm.kernel.keeper_channel import KeeperMessage
 
-LIVING_STATES = frozenset({"starting", "active", "stopping", "throttled", "frozen"})
+LIVING_STATES = frozenset({"starting", "active", "stopping", "throttled", "frozen", "backoff"})
 logger = logging.getLogger(__name__)
 
 
@@ -60,7 +69,7 @@ class Reconciliation:
         self._on_service = on_service
         recent = recorder.history.recent
         self._is_new_boot = not recent or recent[-1].boot_id != boot_id
-        # An asmd that died leaves stopped agents stopped; one that was shut down starts them again.
+        # What the operator stopped stays so, unless the whole fleet was stopped and begins anew.
         self._is_recovery = not self._is_new_boot and not _was_shut_down(recent)
 
     def run(self, specs: Iterable[AgentSpec], children: list[KeeperMessage]) -> None:
@@ -73,9 +82,13 @@ class Reconciliation:
                 logger.error("%s: not started", error)
         self._recorder.record(EventType.DAEMON_START, 0, {"version": __version__})
         adopted = {agent_id for child in children if (agent_id := self._adopt(child)) is not None}
-        self._close_lost_runs(adopted)
-        self._remove_leftover_cgroups(adopted)
-        self._births.unbind_others(self._slot_of_cgroup.values())
+        undecided = self._close_lost_runs(adopted)
+        clear_leftovers(
+            self._layout.agents, adopted, self._slot_of_cgroup, self._fleet, self._births
+        )
+        self._births.unbind_others()
+        for agent, end in undecided:
+            self._fleet.dispatch(agent, end)
         for agent in self._fleet:
             if self._should_start(agent):
                 self._fleet.dispatch(agent, Start("daemon start"))
@@ -88,10 +101,15 @@ class Reconciliation:
         if agent is None:
             self._end_unwanted(child)
             return None
-        life = agent.life
-        life.run = child.run
-        life.pid = child.pid
-        life.state = State.ACTIVE if child.is_exec_done and not child.result else State.STARTING
+        known = self._recorder.history.agents[agent.agent_id]
+        if child.wait_code and known.last_exit_run is not None and child.run <= known.last_exit_run:
+            self._take_told_exit(agent, child)
+            return None
+        self._take_over(agent, child, known.state)
+        return agent.agent_id
+
+    def _take_over(self, agent: Agent, child: KeeperMessage, recorded: str) -> None:
+        """The run goes on, or its exit is news to us. `recorded` is its last recorded state."""
         if child.wait_code == 0:
             agent.pidfd = child.fds[0]
         else:
@@ -99,15 +117,35 @@ class Reconciliation:
         self._take_cgroup(agent)
         if len(child.fds) == 3:
             self._births.drain(agent, child.run, child.fds[1:])
-        if child.is_exec_done and child.result:
-            self._fleet.dispatch(agent, ExecFailed(describe_stage(child.stage), -child.result))
-        elif child.is_exec_done and life.state is State.STARTING:
+        has_started = child.is_exec_done and not child.result
+        is_start_news = recorded == "starting"
+        active = has_started and not is_start_news
+        self._fleet.dispatch(agent, Adopted(child.run, child.pid, active))
+        if has_started and is_start_news:
             self._fleet.dispatch(agent, ExecDone())
+        elif child.is_exec_done and child.result:
+            self._fleet.dispatch(agent, ExecFailed(describe_stage(child.stage), -child.result))
+        if recorded == "stopping":
+            # Somebody wanted it gone and was told that it would be. A signal may come twice.
+            self._fleet.dispatch(agent, Stop("the asmd before", self._cause_of_stop(agent)))
         if child.wait_code:
             self._keeper.exited(agent, child)
         else:
             logger.info("adopted agent %d, run %d, pid %d", agent.agent_id, child.run, child.pid)
-        return agent.agent_id
+
+    def _take_told_exit(self, agent: Agent, child: KeeperMessage) -> None:
+        """Its exit is recorded; only the acknowledgement was lost. Its last words may not be."""
+        _close(child.fds[:1])
+        if len(child.fds) == 3:
+            self._births.drain(agent, child.run, child.fds[1:])
+            self._births.finish_log(agent, child.run)
+        self._keeper.acknowledge(child.agent_id, child.run)
+
+    def _cause_of_stop(self, agent: Agent) -> Cause:
+        for event in reversed(self._recorder.history.recent):
+            if event.type is EventType.STOP and event.agent_id == agent.agent_id:
+                return Cause(str(event.data.get("cause", Cause.OPERATOR.value)))
+        return Cause.OPERATOR
 
     def _adopt_transient(self, child: KeeperMessage) -> Agent | None:
         """An agent of `asmctl run`: its spec was never in a file, its history is in the journal."""
@@ -144,12 +182,20 @@ class Reconciliation:
         else:
             self._births.bind(agent)
 
-    def _close_lost_runs(self, adopted: set[int]) -> None:
+    def _close_lost_runs(self, adopted: set[int]) -> list[tuple[Agent, Recalled]]:
+        """Give every spawn its exit; return the agents of which nobody has decided what follows.
+
+        A run whose exit nobody can know ended with its keeper: it comes back uncharged. An exit
+        that is recorded without what followed is decided now, as it would have been then.
+        """
         cause = Cause.SHUTDOWN if self._is_new_boot else Cause.UNKNOWN
+        undecided = []
         for known in list(self._recorder.history.agents.values()):
             if known.state not in LIVING_STATES or known.agent_id in adopted:
                 continue
-            if known.exit_count < known.spawn_count:
+            if known.alive:
+                is_stopping = known.state == "stopping"
+                end = Recalled(None, None, Cause.OPERATOR if is_stopping else Cause.KEEPER_LOST)
                 self._recorder.record(
                     EventType.EXIT,
                     known.agent_id,
@@ -158,21 +204,15 @@ class Reconciliation:
                         "run": known.run, "crashed": False,
                     },
                 )  # fmt: skip
-            self._recorder.record(EventType.STOPPED, known.agent_id, {})
-
-    def _remove_leftover_cgroups(self, adopted: set[int]) -> None:
-        """Kill what a lost keeper left behind, before anything is started beside it."""
-        for path in self._layout.agents.children():
-            if path.name.isdigit() and int(path.name) in adopted:
-                continue
-            with contextlib.suppress(CgroupError):
-                cgroup = Cgroup(path)
-                if cgroup.is_populated():
-                    logger.warning("killing what is left in %s", path)
-                    cgroup.kill()
-                else:
-                    cgroup.remove_tree()
-                cgroup.close()
+            else:
+                last_cause = Cause(known.last_exit_cause or Cause.UNKNOWN.value)
+                end = Recalled(known.last_exit_code, known.last_exit_signal, last_cause)
+            agent = self._fleet.get(known.agent_id)
+            if agent is None or self._is_new_boot:
+                self._recorder.record(EventType.STOPPED, known.agent_id, {})
+            else:
+                undecided.append((agent, end))
+        return undecided
 
     def _should_start(self, agent: Agent) -> bool:
         if agent.is_transient or agent.life.state is not State.STOPPED:
@@ -184,15 +224,19 @@ class Reconciliation:
             case StartMode.BOOT:
                 return self._is_new_boot
             case StartMode.AUTO:
-                # After a crash of ours: only what ran, or never did, is started.
-                return not self._is_recovery or known.last_exit_cause != Cause.OPERATOR.value
+                # After a crash of ours: what never ran, and what our own shutdown had stopped.
+                is_ours = known.spawn_count == 0 or known.last_exit_cause == Cause.SHUTDOWN.value
+                return is_ours or not self._is_recovery
 
 
 def _was_shut_down(recent: Iterable[Event]) -> bool:
-    """Whether the last daemon said good-bye. Far more than 1,024 events ago counts as no."""
+    """Whether the last daemon stopped its agents and said good-bye, within the last 1,024 events.
+
+    One that left them running is taken over from, however it went.
+    """
     for event in reversed(list(recent)):
         if event.type in (EventType.DAEMON_START, EventType.DAEMON_STOP):
-            return event.type is EventType.DAEMON_STOP
+            return event.type is EventType.DAEMON_STOP and event.data.get("agents") == "stop"
     return False
 
 
