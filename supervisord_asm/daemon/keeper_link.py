@@ -156,6 +156,8 @@ class KeeperLink:
                 self.take(message)
         except KeeperError as error:
             self._lost(error)
+        # Not at the end of the turn: restarts wait for these records.
+        self._recorder.flush()
 
     def take(self, message: KeeperMessage) -> None:
         """Turn one piece of news into an event."""

@@ -112,11 +112,13 @@ class Publisher:
         self._system = system
         self._channel: ProcfsChannel | None = None
         self._sent_views: dict[int, AgentView] = {}
+        self._events: list[Event] = []  # happened since the last tick
 
     def attach(self, channel: ProcfsChannel) -> None:
         """Take a new connection and give it everything."""
         self._channel = channel
         self._sent_views.clear()
+        self._events.clear()  # the history has them
         channel.begin_sync()
         self._put_all()
         channel.end_sync()
@@ -127,15 +129,22 @@ class Publisher:
     def detach(self) -> None:
         """The connection is gone; keep nothing of what was sent."""
         self._channel = None
+        self._events.clear()
 
     def event(self, event: Event) -> None:
-        """Append to the stream `events`."""
+        """Append to the stream `events`, with the next tick.
+
+        Rendered then: now somebody waits for what follows from the event, a restart perhaps.
+        """
         if self._channel is not None:
-            self._channel.event(telemetry.event_member(event))
+            self._events.append(event)
 
     def tick(self) -> None:
         """Send what changed since the last tick, and the tick."""
         if self._channel is not None:
+            for event in self._events:
+                self._channel.event(telemetry.event_member(event))
+            self._events.clear()
             self._put_all()
             self._channel.tick()
 
