@@ -3,7 +3,9 @@
 Each connection is a stream of frames (wire.py). Requests of one connection are answered in their
 order, one at a time; a connection that asks faster than it reads stops being read. What a slow,
 broken or hostile client can hold is bounded: one frame of input, one reply of output, its share of
-connections, its rate of requests, and the time in the middle of a frame.
+connections, its rate of requests, and the time in the middle of a frame. So is what it can take of
+the loop's time: a turn accepts a few connections, reads a little of each and answers a few frames
+of each, and whoever asks over its rate is heard again only after a pause.
 
 The handler is given who asks (by the kernel's word, at the moment of the connection) and the frame,
 and returns the reply frame, now or later.
@@ -27,6 +29,13 @@ Identify = Callable[[socket.socket], Peer | None]
 
 # Requests that may wait on one connection before we stop reading it.
 QUEUE_FRAMES_MAX = 16
+# One turn of the loop: per connection, and per listening socket.
+TURN_FRAMES_MAX = 16
+READ_BYTES = 16 << 10
+ACCEPT_MAX = 16
+CONNECTIONS_WAITING_MAX = 512
+# How long a connection is not heard after a refusal for its rate.
+REFUSED_PAUSE_S = 0.05
 # A peer that does not take its replies is cut off when this much waits for it: two full replies.
 OUTPUT_BYTES_MAX = 2 << 20
 
@@ -92,10 +101,16 @@ class Server:
         self._buckets: dict[Hashable, TokenBucket] = {}
         self._open: set[_Connection] = set()
         self._server: asyncio.AbstractServer | None = None
+        # All connections read into this one: what is read is decoded before the next one reads.
+        self.buffer = bytearray(READ_BYTES)
 
     async def listen(self, listener: socket.socket) -> None:
         """Serve a bound, listening socket, which is ours from now on."""
-        self._server = await self.loop.create_unix_server(lambda: _Connection(self), sock=listener)
+        self._server = await self.loop.create_unix_server(
+            lambda: _Connection(self), sock=listener, backlog=ACCEPT_MAX
+        )
+        # asyncio has one number for both: how many wait, and how many are accepted in a turn.
+        listener.listen(CONNECTIONS_WAITING_MAX)
 
     def close(self) -> None:
         """Stop listening and cut every connection."""
@@ -144,14 +159,15 @@ class Server:
         return int(self.loop.time() * 1e9)
 
 
-class _Connection(asyncio.Protocol):
-    """One client. Frames wait in `_queue`; one task answers them in order while there are any."""
+class _Connection(asyncio.BufferedProtocol):
+    """One client. Frames wait in `_queue`; they are answered in order, by `_turn` or by `_task`."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._decoder = Decoder()
         self._queue: deque[Frame] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._turn: asyncio.Handle | None = None
         self._partial: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._peer: Peer | None = None
@@ -173,11 +189,14 @@ class _Connection(asyncio.Protocol):
         if not self._is_admitted:
             transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if not self._is_admitted:
             return
         try:
-            self._queue.extend(self._decoder.feed(data))
+            self._queue.extend(self._decoder.feed(bytes(self._server.buffer[:nbytes])))
         except WireError:
             self._server.counters["protocol_errors"] += 1
             self.abort()
@@ -185,12 +204,14 @@ class _Connection(asyncio.Protocol):
         self._watch_partial_frame()
         if len(self._queue) > QUEUE_FRAMES_MAX:
             self._transport.pause_reading()
-        if self._queue and self._task is None:
+        if self._queue and self._task is None and self._turn is None:
             self._answer_ready()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._partial is not None:
             self._partial.cancel()
+        if self._turn is not None:
+            self._turn.cancel()
         if self._task is not None:
             self._task.cancel()
         if self._is_admitted:
@@ -211,25 +232,28 @@ class _Connection(asyncio.Protocol):
             )
 
     def _answer_ready(self) -> None:
-        """Answer what can be answered at once, without the cost of a task."""
-        while self._queue:
+        """Answer what can be answered at once, without the cost of a task, for one turn."""
+        self._turn = None
+        server = self._server
+        for _ in range(min(len(self._queue), TURN_FRAMES_MAX)):
             frame = self._queue.popleft()
-            reply = self._ask(frame)
-            if isinstance(reply, Frame):
-                if not self._send(frame, reply):
-                    return
-                continue
-            self._task = self._server.loop.create_task(self._answer_later(frame, reply))
-            return
-        if not self._transport.is_closing():
+            assert self._peer is not None
+            if not server.may_ask(self._share):
+                server.counters["requests_refused"] += 1
+                if self._send(frame, server.refused(self._peer, frame)):
+                    self._transport.pause_reading()
+                    self._turn = server.loop.call_later(REFUSED_PAUSE_S, self._answer_ready)
+                return
+            reply = server.handler(self._peer, frame)
+            if not isinstance(reply, Frame):
+                self._task = server.loop.create_task(self._answer_later(frame, reply))
+                return
+            if not self._send(frame, reply):
+                return
+        if self._queue:
+            self._turn = server.loop.call_soon(self._answer_ready)
+        elif not self._transport.is_closing():
             self._transport.resume_reading()
-
-    def _ask(self, frame: Frame) -> Awaitable[Frame] | Frame:
-        assert self._peer is not None
-        if not self._server.may_ask(self._share):
-            self._server.counters["requests_refused"] += 1
-            return self._server.refused(self._peer, frame)
-        return self._server.handler(self._peer, frame)
 
     async def _answer_later(self, frame: Frame, pending: Awaitable[Frame]) -> None:
         with contextlib.suppress(asyncio.CancelledError):

@@ -138,7 +138,9 @@ def send(path: Path, pieces: list[bytes]) -> None:
 
 EXAMPLES = 150
 UNHURRIED = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
