@@ -3,6 +3,7 @@
 Everything that one turn of the loop records goes to the journal as one group, so a start of a
 hundred agents costs one fsync. `after_durable` queues acts that must not come before their records
 (widening effects: spawns, acknowledgements). Acts keep the order in which they were queued.
+What need not wait for the disk, but may wait for the record to be on its way, goes `meanwhile`.
 """
 
 import asyncio
@@ -12,7 +13,13 @@ from typing import Any
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.history import History, apply
 from supervisord_asm.kernel.clock import boottime_us, realtime_ns
+from supervisord_asm.store.errors import JournalError, JournalFull
 from supervisord_asm.store.journal import Journal
+
+# Beside the journal's own queue: hours of a fleet's events while its disk is full. Beyond it events
+# are lost and counted.
+KEPT_EVENTS_MAX = 65_536
+RETRY_S = 0.5
 
 Act = Callable[[BaseException | None], None]
 
@@ -33,7 +40,10 @@ class Recorder:
         self.on_recorded: Callable[[Event], None] = lambda event: None
         self._batch: list[Event] = []
         self._acts: list[Act] = []
+        self._openings: list[Callable[[], None]] = []
+        self._meanwhile: list[Callable[[], None]] = []
         self._is_flush_planned = False
+        self.lost_events = 0
 
     def record(self, type_: EventType, agent_id: int, data: Mapping[str, Any]) -> Event:
         """Append one event: visible now, durable with this turn's group."""
@@ -52,22 +62,66 @@ class Recorder:
         self._acts.append(act)
         self._plan_flush()
 
+    def open_when_durable(self, opening: Callable[[], None]) -> None:
+        """Call `opening` the moment all that was recorded so far is durable, and never else.
+
+        By the journal's own thread, without the way through the loop: it must be quick, must not
+        raise, and may touch nothing that is the loop's.
+        """
+        self._openings.append(opening)
+        self._plan_flush()
+
+    def meanwhile(self, act: Callable[[], None]) -> None:
+        """Call `act` when this group has been handed over, while the disk is busy with it."""
+        self._meanwhile.append(act)
+        self._plan_flush()
+
+    @property
+    def openings(self) -> int:
+        """How many wait in the present group."""
+        return len(self._openings)
+
     def flush(self) -> None:
         """Hand the present group to the journal now."""
         self._is_flush_planned = False
         batch, self._batch = self._batch, []
         acts, self._acts = self._acts, []
+        openings, self._openings = self._openings, []
+        meanwhile, self._meanwhile = self._meanwhile, []
         if not batch and not acts:
             return
 
         def on_durable(error: BaseException | None) -> None:
+            if error is None:
+                for opening in openings:
+                    opening()
             if acts:
                 self._loop.call_soon_threadsafe(_run, acts, error)
 
         try:
             self._journal.append(batch, on_durable)
-        except Exception as error:  # the journal's queue is full: the acts must hear of it
+        except JournalFull as error:
+            # Kept and tried again: what is shown as having happened must end up in the record.
+            self._keep(batch)
             self._loop.call_soon(_run, acts, error)
+        except JournalError as error:  # closed or broken: nothing will ever take them
+            self.lost_events += len(batch)
+            self._loop.call_soon(_run, acts, error)
+
+    def append_behind(self, append: Callable[[], Event]) -> None:
+        """Let `append` put its own event into the journal, behind ours, and apply it here too."""
+        self.flush()
+        apply(self.history, append())
+
+    def _keep(self, batch: list[Event]) -> None:
+        room = KEPT_EVENTS_MAX - len(self._batch)
+        self.lost_events += max(0, len(batch) - room)
+        self._batch = batch[:room] + self._batch
+        self._is_flush_planned = True
+        self._loop.call_later(RETRY_S, self.flush)
+            return
+        for act in meanwhile:
+            act()
 
     def _plan_flush(self) -> None:
         if not self._is_flush_planned:

@@ -212,11 +212,6 @@ class Daemon:
         os.close(fd)
         self._logs.start()
         self._later(self._logs.close)
-        self._loop.add_reader(self._logs.fileno(), self._on_logs_finished)
-        self._later(self._ignore_logs)
-
-    def _ignore_logs(self) -> None:
-        self._loop.remove_reader(self._logs.fileno())
 
     def _build_fleet(self) -> None:
         self._births = Births(
@@ -265,7 +260,7 @@ class Daemon:
         idle_s = sockets.idle_timeout_usec / 1e6
         commands = Commands(
             paths=paths, fleet=self._fleet, enrolment=self._enrolment, recorder=self._recorder,
-            logs=self._logs,
+            logs=self._logs, note_drained=self._note_drained,
         )  # fmt: skip
         reloading = self._reloading = Reloading(
             asm_yaml=self._asm_yaml, configuration=self._configuration, fleet=self._fleet,
@@ -307,7 +302,9 @@ class Daemon:
     def _start_clockwork(self) -> None:
         self._loop.add_reader(self._sampler.fileno(), self._on_pass)
         retention = self._loop.create_task(
-            keep_retention(self._journal, self._spec.journal.retention_days, self._boot_id)
+            keep_retention(
+                self._journal, self._recorder, self._spec.journal.retention_days, self._boot_id
+            )
         )
         self._retention = retention
         interval = watchdog_interval_s()
@@ -318,6 +315,7 @@ class Daemon:
 
     def _on_pass(self) -> None:
         self._sampler.acknowledge()
+        self._note_drained()
         self._snapshots.take_figures(self._sampler.changed())
         self._publisher.tick()
         self._procfs.flush()
@@ -328,7 +326,12 @@ class Daemon:
         if agent is not None:
             agent.view = None
 
-    def _on_logs_finished(self) -> None:
+    def _note_drained(self) -> None:
+        """Take from the log drain which runs' output is complete.
+
+        Asked by whoever waits for that, and once a second: not told, because every exit would wake
+        us twice, and first for what can wait.
+        """
         for agent_id, run in self._logs.finished():
             agent = self._fleet.get(agent_id)
             if agent is not None:
@@ -395,6 +398,7 @@ class Daemon:
         counted: Counter[str] = Counter()
         for server in self._servers:
             counted.update(server.counters)
+        counted["events_not_recorded"] = self._recorder.lost_events
         return counted
 
     def _keeper_pid(self) -> int:
