@@ -104,9 +104,13 @@ class Recorder:
             # Kept and tried again: what is shown as having happened must end up in the record.
             self._keep(batch)
             self._loop.call_soon(_run, acts, error)
+            return
         except JournalError as error:  # closed or broken: nothing will ever take them
             self.lost_events += len(batch)
             self._loop.call_soon(_run, acts, error)
+            return
+        for act in meanwhile:
+            act()
 
     def append_behind(self, append: Callable[[], Event]) -> None:
         """Let `append` put its own event into the journal, behind ours, and apply it here too."""
@@ -119,9 +123,6 @@ class Recorder:
         self._batch = batch[:room] + self._batch
         self._is_flush_planned = True
         self._loop.call_later(RETRY_S, self.flush)
-            return
-        for act in meanwhile:
-            act()
 
     def _plan_flush(self) -> None:
         if not self._is_flush_planned:

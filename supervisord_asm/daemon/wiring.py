@@ -180,17 +180,19 @@ class Daemon:
 
     def _open_counting(self) -> None:
         paths, spec = self.paths, self._spec
-        with contextlib.suppress(MountError):
+        pins: str | None = str(paths.bpffs)
+        try:
             mount_bpffs()
+        except MountError as error:
+            logger.error("counts will not outlive asmd: %s", error)
+            pins = None
         support = probe_support()
         plan = decide_plan(support, spec.probes.value)
         self._support_checks = doctor_checks(support, plan)
         self._probes: Probes | None = None
         self._probes_trouble: str | None = None
         try:
-            self._probes = Probes.open(
-                str(paths.bpffs), self._layout.agents.fd, spec.agents_max, plan
-            )
+            self._probes = Probes.open(pins, self._layout.agents.fd, spec.agents_max, plan)
         except ProbeError as error:
             self._probes_trouble = str(error)
             logger.error("counting without BPF: %s", error)
