@@ -295,9 +295,9 @@ def test_files_are_for_root_and_the_group_alone(path: Path) -> None:
 
 READ_AS_MEMBER = """
 import os, sys
-os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(65534)
 from pathlib import Path
-from supervisord_asm.store.journal import read
+from supervisord_asm.store.journal import read  # as root: the checkout may be root's alone
+os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(65534)
 print(len(read(Path(sys.argv[1]))))
 """
 
