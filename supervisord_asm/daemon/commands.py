@@ -43,12 +43,14 @@ class Commands:
         enrolment: Enrolment,
         recorder: Recorder,
         logs: LogDrain,
+        note_drained: Callable[[], None],
     ) -> None:
         self._paths = paths
         self._fleet = fleet
         self._enrolment = enrolment
         self._recorder = recorder
         self._logs = logs
+        self._note_drained = note_drained
 
     async def act(self, verb: Control, request: Request, principal: Principal) -> Result:
         """START, STOP, RESTART, KILL or RESET on each agent named."""
@@ -121,6 +123,7 @@ class Commands:
     async def _drain(self, agent: Agent, run: int) -> None:
         """Wait until the run's output is in its log: pipes end when the cgroup is empty."""
         for _ in range(int(DRAIN_TIMEOUT_S / DRAIN_POLL_S)):
+            self._note_drained()
             if agent.drained_run >= run:
                 return
             await asyncio.sleep(DRAIN_POLL_S)
