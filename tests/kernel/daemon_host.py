@@ -178,8 +178,14 @@ class Host:
         )  # fmt: skip
 
     def wait_ready(self) -> None:
-        """Wait until asmd answers."""
-        eventually(self.answers, "asmd answers")
+        """Wait until asmd answers; fail at once when nothing runs that could."""
+
+        def look() -> bool:
+            has_ended = self._keeper is not None and self._keeper.poll() is not None
+            assert not has_ended or self.processes(), self.keeper_log.read_text(errors="replace")
+            return self.answers()
+
+        eventually(look, "asmd answers")
 
     def answers(self) -> bool:
         """Whether asmd answers now."""
