@@ -17,6 +17,7 @@ from supervisord_asm.core.lifecycle import (
     Exited,
     IllegalTransition,
     Lifecycle,
+    Recalled,
     Record,
     Reset,
     Restart,
@@ -39,7 +40,8 @@ from tests.lifecycle_driver import (
 
 EVENTS: tuple[Event, ...] = (
     Start("me"), Stop("me"), Stop("me", by_force=True), Restart("me"), Reset("me"),
-    Adopted(5, 55, True), Adopted(5, 55, False), Spawned(42, 7), SpawnRefused(12, "no memory"),
+    Adopted(5, 55, True), Adopted(5, 55, False),
+    Recalled(1, None, Cause.ERROR), Spawned(42, 7), SpawnRefused(12, "no memory"),
     ExecDone(), ExecFailed("executing the program", 2), Exited(0, None), Exited(1, None),
     Exited(None, 9), Exited(None, None, Cause.KEEPER_LOST), Emptied(),
     *(TimerFired(timer) for timer in Timer),
@@ -57,6 +59,7 @@ NEXT: dict[tuple[State | str, str], State] = {
     (State.FAILED, "Reset"): State.STOPPED,
     **{(s, "Adopted active"): State.ACTIVE for s in (State.STOPPED, State.FAILED)},
     **{(s, "Adopted"): State.STARTING for s in (State.STOPPED, State.FAILED)},
+    **{(s, "Recalled"): State.STOPPING for s in (State.STOPPED, State.FAILED)},
     (State.STARTING, "Stop"): State.STOPPING,
     (State.STARTING, "Restart"): State.STOPPING,
     (State.STARTING, "SpawnRefused"): State.STOPPING,
@@ -81,7 +84,7 @@ STAYS: set[tuple[State | str, str]] = {
     (DRAINING, "ExecFailed"), (DRAINING, "TimerFired GRACE"),
 }  # fmt: skip
 LIVE_OR_WAITING = (*LIVING, State.BACKOFF, DRAINING)
-ILLEGAL = {(s, n) for s in LIVE_OR_WAITING for n in ("Adopted", "Adopted active")}
+ILLEGAL = {(s, n) for s in LIVE_OR_WAITING for n in ("Adopted", "Adopted active", "Recalled")}
 
 
 def name_of(event: Event) -> str:
@@ -134,7 +137,7 @@ def test_the_table_is_total() -> None:
     assert set(TABLE) == set(State)
     for state, row in TABLE.items():
         missing = events - set(row)
-        assert missing == (set() if state in (State.STOPPED, State.FAILED) else {Adopted})
+        assert missing == (set() if state in (State.STOPPED, State.FAILED) else {Adopted, Recalled})
         assert set(row) <= events
 
 
