@@ -47,7 +47,7 @@ from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.daemon.sockets import group_id, listen
 from supervisord_asm.kernel.clock import boot_id
 from supervisord_asm.kernel.identity import Kind, PeerVanished, Principal, identify
-from supervisord_asm.kernel.logdrain import LogDrain
+from supervisord_asm.kernel.logdrain import LogDrain, LogDrainError
 from supervisord_asm.kernel.mounts import MountError, force_unmount, mount_bpffs
 from supervisord_asm.kernel.notify import notify, watchdog_interval_s
 from supervisord_asm.kernel.probes import ProbeError, Probes
@@ -401,6 +401,9 @@ class Daemon:
         for server in self._servers:
             counted.update(server.counters)
         counted["events_not_recorded"] = self._recorder.lost_events
+        for agent in self._fleet:
+            with contextlib.suppress(LogDrainError):  # ESRCH: it has never run
+                counted["log_lines"] += self._logs.counters(agent.agent_id).dropped_lines
         return counted
 
     def _keeper_pid(self) -> int:
