@@ -101,17 +101,22 @@ class Client:
             answer = json.loads(reply.payload) if reply.payload else {}
         except ValueError as error:
             raise Refused(errno.EPROTO, f"asmd sent no JSON: {error}", {}) from error
+        if not isinstance(answer, dict):
+            raise Refused(errno.EPROTO, "asmd sent no JSON object", {})
         if reply.result < 0:
             text = answer.get("error") or os.strerror(-reply.result)
             raise Refused(-reply.result, str(text), answer)
-        assert isinstance(answer, dict), "a control reply is one object"
         return answer
 
     def _exchange(self, number: int, payload: bytes) -> Frame:
         request_id = self._next_id
         self._next_id += 1
         try:
-            self._socket.sendall(encode_frame(Frame(number, request_id, payload)))
+            request = encode_frame(Frame(number, request_id, payload))
+        except WireError as error:
+            raise Refused(errno.EMSGSIZE, f"the request is too large: {error}", {}) from error
+        try:
+            self._socket.sendall(request)
             while True:
                 data = self._socket.recv(1 << 18)
                 if not data:
