@@ -3,11 +3,14 @@
  * asm-exec: the last step before an agent. Takes away what the keeper had, gives what the spec says,
  * and becomes the agent's program.
  *
- * It is born by clone3 inside the agent's cgroup with signal handlers cleared and eight descriptors
+ * It is born by clone3 inside the agent's cgroup with signal handlers cleared and nine descriptors
  * (spec.h). Everything inherited that would be wrong in an agent is reset here: session, OOM score
  * (the keeper's is -1000), nice, rlimits, umask, signal mask, capabilities, groups, user. The order
  * matters and each step says why. On failure it writes {stage, errno} to the status pipe and exits
  * 127; on success the pipe closes by O_CLOEXEC, and its reader knows.
+ *
+ * All this may be done while asmd still makes the start durable. Then there is a gate, and the program
+ * is executed when it opens: nothing of the agent's own runs before its record is on the disk.
  *
  * Static, no allocation: the spec is mapped privately and its strings are used in place.
  */
@@ -229,6 +232,22 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* An asmd that has died, or cannot record the start, closes the gate. */
+static void await_gate(void)
+{
+	ssize_t n;
+	char byte;
+
+	do
+		n = read(SASM_EXEC_FD_GATE, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1 || (n < 0 && errno == EBADF))
+		return;
+	if (n == 0)
+		errno = ECANCELED;
+	fail(SASM_EXEC_STAGE_GATE);
+}
+
 int main(void)
 {
 	const pid_t keeper = getppid();
@@ -249,6 +268,7 @@ int main(void)
 	if (chdir(spec.working_directory))
 		fail(SASM_EXEC_STAGE_WORKING_DIRECTORY);
 	reset_signals();
+	await_gate();
 	execve(spec.program, spec.argv, spec.envp);
 	fail(SASM_EXEC_STAGE_PROGRAM);
 }

@@ -174,6 +174,11 @@ int close(int fd)
 	return (int)call(SYS_close, fd, 0, 0, 0);
 }
 
+ssize_t read(int fd, void *data, size_t count)
+{
+	return call(SYS_read, fd, address(data), (long)count, 0);
+}
+
 ssize_t write(int fd, const void *data, size_t count)
 {
 	return call(SYS_write, fd, address(data), (long)count, 0);

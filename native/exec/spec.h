@@ -30,7 +30,8 @@ enum sasm_exec_fd {
 	SASM_EXEC_FD_STDERR = 5,
 	SASM_EXEC_FD_STATUS = 6, /* closes on success; else one struct sasm_exec_failure */
 	SASM_EXEC_FD_SELF = 7, /* asm-exec's own program file */
-	SASM_EXEC_FD_NUM = 8,
+	SASM_EXEC_FD_GATE = 8, /* pipe: a byte opens it, its end forbids the program; not readable: none */
+	SASM_EXEC_FD_NUM = 9,
 };
 
 /* Where it failed: the number is shown, its name stands in kernel/exec_spec.py. */
@@ -47,6 +48,7 @@ enum sasm_exec_stage {
 	SASM_EXEC_STAGE_WORKING_DIRECTORY = 9,
 	SASM_EXEC_STAGE_STDIO = 10,
 	SASM_EXEC_STAGE_PROGRAM = 11,
+	SASM_EXEC_STAGE_GATE = 12,
 };
 
 struct sasm_exec_failure {

@@ -44,7 +44,7 @@ static int give_birth(struct sasm_keeper *keeper, const struct sasm_keeper_messa
 	struct sasm_child *child;
 	int r;
 
-	for (int i = 0; i < SASM_SPAWN_FD_NUM; i++)
+	for (int i = 0; i < SASM_SPAWN_GATE; i++)
 		if (fds[i] < 0)
 			return -EBADF;
 	if (sasm_child_find(order->agent_id, order->run))
@@ -54,8 +54,7 @@ static int give_birth(struct sasm_keeper *keeper, const struct sasm_keeper_messa
 	child = sasm_child_new(order->agent_id, order->run);
 	if (!child)
 		return -ENOSPC;
-	r = sasm_spawn(keeper->exec_fd, fds[SASM_SPAWN_CGROUP], fds[SASM_SPAWN_SPEC],
-		       fds[SASM_SPAWN_STDOUT], fds[SASM_SPAWN_STDERR], &birth);
+	r = sasm_spawn(keeper->exec_fd, fds, &birth);
 	if (r < 0) {
 		sasm_child_forget(child);
 		return r;
@@ -118,6 +117,9 @@ static void obey(struct sasm_keeper *keeper, const struct sasm_keeper_message *o
 		break;
 	case SASM_KEEPER_ACK:
 		acknowledge(keeper, order);
+		break;
+	case SASM_KEEPER_REST:
+		keeper->daemon.wanted = false;
 		break;
 	case SASM_KEEPER_QUIT:
 		keeper->quits = true;

@@ -19,6 +19,7 @@ enum sasm_keeper_type {
 	SASM_KEEPER_SPAWN = 2, /* fds: see sasm_spawn_fd */
 	SASM_KEEPER_ACK = 3, /* the exit of (agent_id, run) is durable: forget it */
 	SASM_KEEPER_QUIT = 4, /* leave when no child is left; no restart of asmd; HELLO revokes it */
+	SASM_KEEPER_REST = 5, /* asmd leaves on purpose: keep the agents, do not start it */
 	/* keeper -> asmd */
 	SASM_KEEPER_CHILD = 16, /* a child that lives or whose exit is not acknowledged */
 	SASM_KEEPER_SYNCED = 17, /* every CHILD has been said; result = how many */
@@ -36,7 +37,8 @@ enum sasm_spawn_fd {
 	SASM_SPAWN_STDERR = 3,
 	SASM_SPAWN_STDOUT_READ = 4, /* read ends: kept, handed to the next asmd */
 	SASM_SPAWN_STDERR_READ = 5,
-	SASM_SPAWN_FD_NUM = 6,
+	SASM_SPAWN_GATE = 6, /* may be missing; read end of a pipe: spec.h, SASM_EXEC_FD_GATE */
+	SASM_SPAWN_FD_NUM = 7,
 };
 
 /* The descriptors that travel with CHILD, always: pidfd, stdout read end, stderr read end. */

@@ -4,8 +4,8 @@
  * descriptor table is copied, and there is no moment at which the child is outside its cgroup.
  *
  * The child shares our memory until execveat and our descriptor table until its close_range with
- * CLOSE_RANGE_UNSHARE, which copies only the first eight slots: so a birth costs the same with one
- * agent as with four thousand. Those eight slots are reserved here for good, and filled before each
+ * CLOSE_RANGE_UNSHARE, which copies only the first nine slots: so a birth costs the same with one
+ * agent as with four thousand. Those slots are reserved here for good, and filled before each
  * clone. The keeper has one thread and is suspended meanwhile (CLONE_VFORK), so nobody else sees
  * them. The system call is inlined: a function that returned in the child would take the parent's
  * return address from the shared stack.
@@ -62,9 +62,17 @@ int sasm_spawn_reserve_descriptors(void)
 	return 0;
 }
 
-static int fill_descriptors(int program_fd, int spec, int out, int err, int status)
+static int fill_descriptors(int program_fd, const int fds[SASM_SPAWN_FD_NUM], int status)
 {
-	const int sources[SASM_EXEC_FD_NUM] = { -1, -1, -1, spec, out, err, status, program_fd };
+	const int sources[SASM_EXEC_FD_NUM] = {
+		[SASM_EXEC_FD_SPEC] = fds[SASM_SPAWN_SPEC],
+		[SASM_EXEC_FD_STDOUT] = fds[SASM_SPAWN_STDOUT],
+		[SASM_EXEC_FD_STDERR] = fds[SASM_SPAWN_STDERR],
+		[SASM_EXEC_FD_STATUS] = status,
+		[SASM_EXEC_FD_SELF] = program_fd,
+		/* Without a gate, what can be read by nobody (O_PATH): asm-exec knows it by that. */
+		[SASM_EXEC_FD_GATE] = fds[SASM_SPAWN_GATE] < 0 ? program_fd : fds[SASM_SPAWN_GATE],
+	};
 
 	for (int fd = SASM_EXEC_FD_SPEC; fd < SASM_EXEC_FD_NUM; fd++)
 		if (dup3(sources[fd], fd, fd == SASM_EXEC_FD_SELF ? O_CLOEXEC : 0) < 0)
@@ -101,7 +109,7 @@ static __attribute__((noinline)) int clone_and_exec(struct clone_args *args, pid
 	return -exec_errno;
 }
 
-int sasm_spawn(int program_fd, int cgroup_fd, int spec, int out, int err, struct sasm_birth *ret)
+int sasm_spawn(int program_fd, const int fds[SASM_SPAWN_FD_NUM], struct sasm_birth *ret)
 {
 	int pidfd = -1, status[2], r;
 	pid_t pid = 0;
@@ -109,12 +117,12 @@ int sasm_spawn(int program_fd, int cgroup_fd, int spec, int out, int err, struct
 		.flags = CLONE_FAST | CLONE_FILES | CLONE_INTO_CGROUP,
 		.pidfd = (uint64_t)(uintptr_t)&pidfd,
 		.exit_signal = SIGCHLD,
-		.cgroup = (uint64_t)cgroup_fd,
+		.cgroup = (uint64_t)fds[SASM_SPAWN_CGROUP],
 	};
 
 	if (pipe2(status, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	r = fill_descriptors(program_fd, spec, out, err, status[1]);
+	r = fill_descriptors(program_fd, fds, status[1]);
 	close(status[1]);
 	if (r == 0)
 		r = clone_and_exec(&args, &pid);

@@ -64,7 +64,8 @@ class Spawned:
     """The process exists."""
 
     pid: int
-    start_time_ticks: int
+    start_time_ticks: int | None = None
+    """None: nobody has looked, since the pidfd tells it from every other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ neither.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
@@ -14,12 +15,19 @@ from pathlib import Path
 
 from supervisord_asm.core.spec import SEARCH_PATH_DEFAULT
 from supervisord_asm.daemon.agent import Agent
+from supervisord_asm.daemon.gate import Gate
 from supervisord_asm.kernel.cgroupfs import Cgroup, CgroupError
-from supervisord_asm.kernel.exec_spec import ExecSpec, ExecSpecFile, ExecSpecTooLarge, Rlimit
+from supervisord_asm.kernel.exec_spec import (
+    ExecSpec,
+    ExecSpecError,
+    ExecSpecFile,
+    ExecSpecTooLarge,
+    Rlimit,
+)
 from supervisord_asm.kernel.keeper_channel import KeeperChannel, KeeperMessage, Kind
 from supervisord_asm.kernel.logdrain import LogDrain, LogDrainError
 from supervisord_asm.kernel.probes import ProbeError, Probes
-from supervisord_asm.kernel.sampler import Sampler
+from supervisord_asm.kernel.sampler import Sampler, SamplerError
 from supervisord_asm.paths import Paths
 
 # 1 MiB is fs.pipe-max-size's default and CONTRACT's figure ("Logs"); the kernel rounds to pages.
@@ -58,26 +66,31 @@ class Births:
         self._logs = logs
         self._free_slots = list(range(slots - 1, -1, -1))
 
-    def order(self, agent: Agent, run: int, keeper: KeeperChannel) -> None:
-        """Prepare the run and send SPAWN. Raises BirthError, KeeperError."""
+    def order(
+        self, agent: Agent, run: int, keeper: KeeperChannel, gate: Gate | None = None
+    ) -> None:
+        """Prepare the run and send SPAWN. Raises BirthError, KeeperError.
+
+        With a gate, which is used then, the program is executed only when that opens.
+        """
         try:
             self._prepare(agent)
             assert agent.cgroup is not None
             assert agent.exec_spec is not None
-            pipes = _Pipes(agent.uid, agent.gid)
-        except (CgroupError, ProbeError, OSError) as error:
-            raise BirthError(error.errno or 0, str(error)) from error
-        except ExecSpecTooLarge as error:
-            raise BirthError(7, str(error)) from error  # E2BIG, as execve(2) would say
+            pipes = Pipes(agent.uid, agent.gid)
+        except (CgroupError, ProbeError, SamplerError, OSError) as error:
+            raise BirthError(error.errno or errno.EIO, str(error)) from error
+        except ExecSpecError as error:
+            # As execve(2) would say: the spec is too large, or cannot be written down.
+            number = errno.E2BIG if isinstance(error, ExecSpecTooLarge) else errno.EINVAL
+            raise BirthError(number, str(error)) from error
+        fds = (agent.exec_spec.fd, agent.cgroup.fd, *pipes.write_ends, *pipes.read_ends)
+        if gate is not None:
+            fds += (gate.read_end,)
         try:
-            keeper.send(
-                KeeperMessage(
-                    Kind.SPAWN,
-                    agent_id=agent.agent_id,
-                    run=run,
-                    fds=(agent.exec_spec.fd, agent.cgroup.fd, *pipes.write_ends, *pipes.read_ends),
-                )
-            )
+            keeper.send(KeeperMessage(Kind.SPAWN, agent_id=agent.agent_id, run=run, fds=fds))
+            if gate is not None:
+                gate.use()
             self.drain(agent, run, pipes.take_read_ends())
         finally:
             pipes.close()
@@ -98,7 +111,9 @@ class Births:
         if agent.cgroup is not None:
             return
         if not self._free_slots:
-            raise BirthError(28, "no counting slot is free: agents_max in asm.yaml is reached")
+            raise BirthError(
+                errno.ENOSPC, "no counting slot is free: agents_max in asm.yaml is reached"
+            )
         cgroup = Cgroup.make(self._agents.path / str(agent.agent_id))
         slot = self._free_slots.pop()
         try:
@@ -198,7 +213,7 @@ class Births:
         self.bind(agent)
 
 
-class _Pipes:
+class Pipes:
     """The two log pipes of one run: write ends for the child, read ends for keeper and drain."""
 
     def __init__(self, uid: int, gid: int) -> None:

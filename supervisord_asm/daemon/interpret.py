@@ -31,6 +31,7 @@ from supervisord_asm.core.lifecycle import (
 from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.births import BirthError, Births
 from supervisord_asm.daemon.emptiness import EmptinessWatch
+from supervisord_asm.daemon.gate import Gate
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.kernel.cgroupfs import CgroupError
 from supervisord_asm.kernel.keeper_channel import KeeperChannel, KeeperError
@@ -41,6 +42,11 @@ ENOTCONN = 107
 # How long a killed tree may take to empty before we suspect a reader parked in our own FUSE mount
 # (CONTRACT, "Freezing, doors and effects").
 EMPTY_SUSPECT_S = 1.0
+# In one group of records. A few births run beside the disk; of many, the processors are the bound,
+# and waiting processes would only be in the way.
+GATES_MAX = 8
+# After these nothing will be recorded; other errors are of a disk that is tried again.
+FINAL_ERRORS = (JournalFull, JournalClosed, JournalBroken)
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +109,23 @@ class Interpreter:
             agent.is_cgroup_killed = True
             with contextlib.suppress(CgroupError):
                 agent.cgroup.kill()
+        if agent.pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(agent.pidfd, signal.SIGKILL)
 
     def _spawn_when_durable(self, agent: Agent, run: int) -> None:
+        gate = self._gate_of(agent, run)
+
         def spawn(error: BaseException | None) -> None:
+            if gate is not None:
+                # It is born. Turned away only if nothing will ever be recorded.
+                if isinstance(error, FINAL_ERRORS):
+                    logger.error("agent %d may not begin: %s", agent.agent_id, error)
+                    gate.close()
+                return
             if agent.life.run != run:
                 return
-            if isinstance(error, JournalFull | JournalClosed | JournalBroken):
+            if isinstance(error, FINAL_ERRORS):
                 self.dispatch(agent, SpawnRefused(28, f"unable to record the start: {error}"))
             elif error is not None:
                 # The disk refuses for now; the journal tries again and then calls once more.
@@ -119,6 +136,26 @@ class Interpreter:
                 self._spawn(agent, run)
 
         self._recorder.after_durable(spawn)
+
+    def _gate_of(self, agent: Agent, run: int) -> Gate | None:
+        """Have the run born now, up to a gate that opens when its record is durable.
+
+        None: it is to be born when that is so. What goes wrong now goes wrong once more then, and
+        is answered there: an effect is no place for a further event.
+        """
+        if self.keeper is None or self._recorder.openings >= GATES_MAX:
+            return None
+        try:
+            gate = Gate()
+        except OSError:
+            return None
+        try:
+            self._births.order(agent, run, self.keeper, gate)
+        except (BirthError, KeeperError):
+            gate.close()
+            return None
+        self._recorder.open_when_durable(gate.open)
+        return gate
 
     def _spawn(self, agent: Agent, run: int) -> None:
         if self.keeper is None:
@@ -154,7 +191,8 @@ class Interpreter:
         self._emptiness.watch(cgroup, emptied)
 
     def _emptied(self, agent: Agent, run: int) -> None:
-        self._births.finish_log(agent, run)
+        # Not now: what follows may be a restart, which somebody waits for.
+        self._loop.call_soon(self._births.finish_log, agent, run)
         if agent.is_cgroup_killed:
             # Linux 6.14 to at least 6.18 compares the kill count of the *parent's* cgroup with that
             # of the one that clone3 is told to be born into: in a cgroup that was ever killed, each

@@ -7,6 +7,7 @@ once and the fleet starts over, uncharged (../shared/spec/CONTRACT.md, "Programs
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -32,7 +33,6 @@ from supervisord_asm.daemon.fleet import Fleet
 from supervisord_asm.daemon.interpret import Interpreter
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.kernel.exec_spec import describe_stage
-from supervisord_asm.kernel.identity import PeerVanished, start_time_ticks
 from supervisord_asm.kernel.keeper_channel import (
     KeeperChannel,
     KeeperError,
@@ -127,19 +127,32 @@ class KeeperLink:
         """Let the keeper forget an exit once everything recorded so far is durable."""
 
         def send(error: BaseException | None) -> None:
-            if error is None and self.channel is not None:
-                try:
-                    self.channel.send(KeeperMessage(Kind.ACK, agent_id=agent_id, run=run))
-                except KeeperError as failure:
-                    self._lost(failure)
+            if error is None:
+                self.forget(agent_id, run)
 
         self._recorder.after_durable(send)
 
+    def forget(self, agent_id: int, run: int) -> None:
+        """Let the keeper forget an exit now: it is durable, or of a run that is not."""
+        if self.channel is not None:
+            try:
+                self.channel.send(KeeperMessage(Kind.ACK, agent_id=agent_id, run=run))
+            except KeeperError as failure:
+                self._lost(failure)
+
     def quit(self) -> None:
         """Tell the keeper to leave when no child is left, and not to start asmd again."""
+        self._say_good_bye(Kind.QUIT)
+
+    def rest(self) -> None:
+        """Tell the keeper that we leave on purpose: it keeps the agents and does not start us."""
+        self._say_good_bye(Kind.REST)
+
+    def _say_good_bye(self, kind: Kind) -> None:
         self.is_leaving = True
         if self.channel is not None:
-            self.channel.send(KeeperMessage(Kind.QUIT))
+            with contextlib.suppress(KeeperError):  # gone already: nothing is left to be told
+                self.channel.send(KeeperMessage(kind))
 
     def close(self) -> None:
         """Leave the agents to the keeper."""
@@ -202,11 +215,7 @@ class KeeperLink:
             self._fleet.dispatch(agent, SpawnRefused(-message.result, text))
             return
         agent.pidfd = message.fds[0]
-        try:
-            ticks = start_time_ticks(message.pid)
-        except PeerVanished:
-            ticks = 0  # it has ended and been reaped already; its exit is the next piece of news
-        self._fleet.dispatch(agent, Spawned(message.pid, ticks))
+        self._fleet.dispatch(agent, Spawned(message.pid))
 
     def _lost(self, error: KeeperError) -> None:
         if self.channel is None:
@@ -228,11 +237,11 @@ class KeeperLink:
             os.abort()
         self._interpreter.keeper = self.channel
         self.listen()
-        self.on_restored()
         for agent in living:
             agent.close_pidfd()
             if agent.life.exit is None:
                 self._fleet.dispatch(agent, Exited(None, None, Cause.KEEPER_LOST))
+        self.on_restored()
 
     def _start_keeper(self) -> None:
         libexec = self._paths.libexec

@@ -102,6 +102,9 @@ class Reconciliation:
             self._end_unwanted(child)
             return None
         known = self._recorder.history.agents[agent.agent_id]
+        if child.run > known.run:
+            self._turn_away(agent, child)
+            return None
         if child.wait_code and known.last_exit_run is not None and child.run <= known.last_exit_run:
             self._take_told_exit(agent, child)
             return None
@@ -132,6 +135,19 @@ class Reconciliation:
             self._keeper.exited(agent, child)
         else:
             logger.info("adopted agent %d, run %d, pid %d", agent.agent_id, child.run, child.pid)
+
+    def _turn_away(self, agent: Agent, child: KeeperMessage) -> None:
+        """The asmd before us died before this start was durable, and its gate has closed.
+
+        The agent's program was never executed; asm-exec leaves by itself. As far as anybody was
+        told, the run has not been, and its number is free once the keeper has forgotten it.
+        """
+        logger.info("agent %d, run %d: not begun, not recorded", agent.agent_id, child.run)
+        _close(child.fds)
+        if child.wait_code:
+            self._keeper.forget(child.agent_id, child.run)
+        else:
+            agent.life.run = child.run
 
     def _take_told_exit(self, agent: Agent, child: KeeperMessage) -> None:
         """Its exit is recorded; only the acknowledgement was lost. Its last words may not be."""

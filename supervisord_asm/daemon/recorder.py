@@ -3,7 +3,6 @@
 Everything that one turn of the loop records goes to the journal as one group, so a start of a
 hundred agents costs one fsync. `after_durable` queues acts that must not come before their records
 (widening effects: spawns, acknowledgements). Acts keep the order in which they were queued.
-What need not wait for the disk, but may wait for the record to be on its way, goes `meanwhile`.
 """
 
 import asyncio
@@ -41,7 +40,6 @@ class Recorder:
         self._batch: list[Event] = []
         self._acts: list[Act] = []
         self._openings: list[Callable[[], None]] = []
-        self._meanwhile: list[Callable[[], None]] = []
         self._is_flush_planned = False
         self.lost_events = 0
 
@@ -71,11 +69,6 @@ class Recorder:
         self._openings.append(opening)
         self._plan_flush()
 
-    def meanwhile(self, act: Callable[[], None]) -> None:
-        """Call `act` when this group has been handed over, while the disk is busy with it."""
-        self._meanwhile.append(act)
-        self._plan_flush()
-
     @property
     def openings(self) -> int:
         """How many wait in the present group."""
@@ -87,7 +80,6 @@ class Recorder:
         batch, self._batch = self._batch, []
         acts, self._acts = self._acts, []
         openings, self._openings = self._openings, []
-        meanwhile, self._meanwhile = self._meanwhile, []
         if not batch and not acts:
             return
 
@@ -108,9 +100,6 @@ class Recorder:
         except JournalError as error:  # closed or broken: nothing will ever take them
             self.lost_events += len(batch)
             self._loop.call_soon(_run, acts, error)
-            return
-        for act in meanwhile:
-            act()
 
     def append_behind(self, append: Callable[[], Event]) -> None:
         """Let `append` put its own event into the journal, behind ours, and apply it here too."""

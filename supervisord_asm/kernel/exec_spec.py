@@ -33,6 +33,7 @@ STAGES = (
     "entering the working directory",
     "connecting stdio",
     "executing the program",
+    "waiting for its record",
 )
 
 assert HEADER.size == 64

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 MAGIC = 0x314B5341
 VERSION = 1
 RECORD = struct.Struct("<IHHIIiiIiiIQQ16x")
-FDS_MAX = 6
+FDS_MAX = 7
 CONTROL_BYTES = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
 SEND_TIMEOUT_S = 5
 
@@ -31,6 +31,7 @@ class Kind(enum.IntEnum):
     SPAWN = 2
     ACK = 3
     QUIT = 4
+    REST = 5
     CHILD = 16
     SYNCED = 17
     SPAWNED = 18

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import supervisord_asm
+from supervisord_asm.daemon.gate import Gate
 from supervisord_asm.kernel.cgroupfs import Cgroup, find_cgroup2_root
 from supervisord_asm.kernel.exec_spec import ExecSpec, ExecSpecFile
 from supervisord_asm.kernel.keeper_channel import (
@@ -145,7 +146,13 @@ class Asmd:
         poll.register(self.channel.fileno(), select.POLLIN)
         return any(event & select.POLLHUP for _, event in poll.poll(0))
 
-    def spawn(self, spec: ExecSpec, agent_id: int = AGENT, run: int | None = None) -> Run:
+    def spawn(
+        self,
+        spec: ExecSpec,
+        agent_id: int = AGENT,
+        run: int | None = None,
+        gate: Gate | None = None,
+    ) -> Run:
         """Order a birth in the agent's own cgroup; return at once. Runs count from 1."""
         run = next(self._rig.runs) if run is None else run
         pipes = [os.pipe() for _ in ("stdout", "stderr")]
@@ -157,9 +164,14 @@ class Asmd:
             self.channel.send(
                 KeeperMessage(
                     Kind.SPAWN, agent_id=agent_id, run=run,
-                    fds=(file.fd, cgroup.fd, *write_ends, pipes[0][0], pipes[1][0]),
+                    fds=(
+                        file.fd, cgroup.fd, *write_ends, pipes[0][0], pipes[1][0],
+                        *((gate.read_end,) if gate else ()),
+                    ),
                 )
             )  # fmt: skip
+            if gate:
+                gate.use()
         finally:
             file.close()
             cgroup.close()
