@@ -174,7 +174,8 @@ int sasm_channel_receive(int fd, struct sasm_keeper_message *ret_message,
 		.msg_iov = &part,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
+		/* LEN, not SPACE: its padding would hold one descriptor more than ret_fds. */
+		.msg_controllen = CMSG_LEN(sizeof(int) * SASM_SPAWN_FD_NUM),
 	};
 	struct cmsghdr *header;
 	ssize_t n;

@@ -36,7 +36,7 @@ def test_a_second_asmd_is_refused_while_the_first_lives(rig: Rig, asmd: Asmd) ->
 
 def test_the_orders_of_a_dead_asmd_come_before_its_successor(rig: Rig) -> None:
     first = rig.connect()
-    told = first.spawn(spec_of("/bin/true"))
+    told, _ = first.start(spec_of("/bin/sleep", "0.1"))
     wait_for(lambda: rig.children() == [], "it has ended")
     # What it leaves unread makes the kernel say ECONNRESET to the keeper before all else.
     os.kill(rig.pid, signal.SIGSTOP)
