@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import logging.handlers
 import os
 import resource
 import signal
@@ -21,6 +20,7 @@ from pathlib import Path
 from supervisord_asm import __version__
 from supervisord_asm.configuration import ConfigurationErrors, load_configuration
 from supervisord_asm.daemon.lock import AlreadyRunning
+from supervisord_asm.daemon.own_log import set_up_logging
 from supervisord_asm.daemon.wiring import Daemon
 from supervisord_asm.kernel.cgroupfs import NoCgroup2
 from supervisord_asm.kernel.keeper_channel import KeeperError
@@ -28,7 +28,6 @@ from supervisord_asm.store.errors import JournalError
 
 EXIT_CONFIG = 78  # sysexits.h; asm-keeper knows it
 EXIT_AGAIN = 75
-LOG_BYTES, LOG_FILES = 10 << 20, 1
 logger = logging.getLogger("asmd")
 
 
@@ -90,24 +89,6 @@ def protect_self() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("-900")
-
-
-def set_up_logging(path: Path) -> None:
-    """Log to the journal's stderr under systemd, to a capped file elsewhere."""
-    handler: logging.Handler
-    if os.environ.get("JOURNAL_STREAM"):
-        handler = logging.StreamHandler(sys.stderr)
-        form = "%(levelname)s %(name)s: %(message)s"
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(
-            path, maxBytes=LOG_BYTES, backupCount=LOG_FILES
-        )
-        form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    handler.setFormatter(logging.Formatter(form))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
 
 
 if __name__ == "__main__":

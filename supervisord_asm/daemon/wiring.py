@@ -23,6 +23,7 @@ from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.lifecycle import Stop
 from supervisord_asm.core.restart import Cause
 from supervisord_asm.core.support import decide_plan, doctor_checks
+from supervisord_asm.daemon import own_log
 from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.births import Births
 from supervisord_asm.daemon.cgroup_layout import open_layout
@@ -401,6 +402,7 @@ class Daemon:
         for server in self._servers:
             counted.update(server.counters)
         counted["events_not_recorded"] = self._recorder.lost_events
+        counted["asmd_log_lines"] = own_log.dropped_lines()
         for agent in self._fleet:
             with contextlib.suppress(LogDrainError):  # ESRCH: it has never run
                 counted["log_lines"] += self._logs.counters(agent.agent_id).dropped_lines
