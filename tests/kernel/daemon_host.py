@@ -340,6 +340,30 @@ class Host:
         """Return the lines that an agent wrote, both streams, without their headers."""
         return self.ctl("logs", agent).stdout.splitlines()
 
+    def command_lines(self, agent_id: int) -> list[str]:
+        """Return what runs in an agent's cgroup."""
+        lines = []
+        with contextlib.suppress(OSError):
+            procs = (self.cgroup / "agents" / str(agent_id) / "cgroup.procs").read_text()
+            for pid in procs.split():
+                with contextlib.suppress(OSError):
+                    lines.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
+        return lines
+
+    # -- Disks of its own.
+
+    def mount_tmpfs(self, path: Path, size: str) -> None:
+        """Put one of its folders on a small disk, before the start."""
+        path.mkdir()
+        self._mount("-t", "tmpfs", "-o", f"size={size}", self.name, path)
+
+    def resize_tmpfs(self, path: Path, size: str) -> None:
+        """Give such a disk another size."""
+        self._mount("-o", f"remount,size={size}", path)
+
+    def _mount(self, *arguments: str | Path) -> None:
+        subprocess.run(["mount", *arguments], check=True, capture_output=True, timeout=DEADLINE_S)
+
     # -- The end.
 
     def leftovers(self) -> list[str]:
@@ -377,11 +401,18 @@ class Host:
             path.unlink()
         with contextlib.suppress(FileNotFoundError):
             self.paths.bpffs.rmdir()
+        self._unmount_disks()
         shutil.rmtree(self.folder)
 
     def _unmount(self) -> None:
         while str(self.paths.fuse) in Path("/proc/self/mounts").read_text():
             subprocess.run(["umount", "-f", "-l", self.paths.fuse], check=False, timeout=DEADLINE_S)
+
+    def _unmount_disks(self) -> None:
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            path = line.split()[1]
+            if path.startswith(f"{self.folder}/"):
+                subprocess.run(["umount", "-l", path], check=False, timeout=DEADLINE_S)
 
     def _remove_cgroups(self) -> bool:
         paths = sorted(self.cgroup.glob("**/"), key=lambda path: len(path.parts), reverse=True)
