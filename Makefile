@@ -36,8 +36,8 @@ test: native ## every suite: check, sim, kernel, sanitizers, and the VM with a s
 test-long: native ## the same, with the slow tests and many more generated cases (root)
 	@$(PYTHON) tests/suites.py long
 
-test-vm: native ## boot a stock 6.1 and run the kernel suite in it (root)
-	@$(PYTHON) tests/suites.py vm
+test-vm: native ## boot a stock 6.1 and run the kernel suite in it (root; ALL=1: also what no kernel changes)
+	@ASM_VM_ALL=$(ALL) $(PYTHON) tests/suites.py vm
 
 bench: native ## measure against the peers, side by side (root; wants an idle machine)
 	@$(PYTHON) bench/run.py

@@ -35,9 +35,9 @@ require_root() {
   [ "$(id -u)" = 0 ] || die "needs root: it makes users, cgroups and mounts; try: sudo make ${1}"
 }
 
-# One script at a time changes the installation. Descriptor 9 is closed for what outlives us.
+# One script at a time changes the installation. In /run itself: everybody may write /run/lock. Descriptor 9 is closed for what outlives us.
 lock_installation() {
-  exec 9>/run/lock/asm-install.lock
+  exec 9>/run/asm-install.lock
   flock -w 300 9 || die "another make up, down or purge has been at work for 5 minutes"
 }
 

@@ -44,10 +44,12 @@ main() {
   fi
   echo "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  local log
+  log=$(mktemp)
   # A package list may be stale or absent on a fresh machine; try what is there first.
-  apt-get install -y -q --no-install-recommends "${missing[@]}" >/tmp/asm-apt.log 2>&1 && return 0
-  { apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"; } >/tmp/asm-apt.log 2>&1 && return 0
-  tail -n 20 /tmp/asm-apt.log >&2
+  apt-get install -y -q --no-install-recommends "${missing[@]}" >"$log" 2>&1 && return 0
+  { apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 && return 0
+  tail -n 20 "$log" >&2
   echo "unable to install ${missing[*]}: see the lines above" >&2
   return 1
 }

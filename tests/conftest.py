@@ -13,6 +13,17 @@ from hypothesis import settings
 
 TESTS = Path(__file__).parent
 KERNEL_FOLDERS = (TESTS / "kernel", TESTS / "clients")
+# What another kernel cannot change: our own protocols, files and formats. The VM, 15 times slower
+# and given six minutes, runs the rest; `make test-vm ALL=1` runs these there as well.
+HOST_FILES = frozenset(
+    {
+        "test_api_client.py", "test_api_server.py", "test_daemon_configuration.py",
+        "test_daemon_disks.py", "test_daemon_hostile.py", "test_daemon_runs.py",
+        "test_daemon_sockets.py", "test_daemon_views.py", "test_fleet.py",
+        "test_journal_crash.py", "test_journal_retention.py", "test_journal_store.py",
+        "test_journal_verify.py", "test_logdrain_disk.py", "test_procfs_peer.py",
+    }
+)  # fmt: skip
 
 # A shared, slow machine: time limits of single examples say more about it than about the code.
 settings.register_profile("here", deadline=None, print_blob=True)
@@ -21,10 +32,12 @@ settings.load_profile(os.environ.get("ASM_HYPOTHESIS", "here"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in the kernel folders."""
+    """Mark what lies in the kernel folders, and what only the host runs."""
     for item in items:
         if any(folder in item.path.parents for folder in KERNEL_FOLDERS):
             item.add_marker("kernel")
+        if item.path.name in HOST_FILES:
+            item.add_marker("host")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -67,6 +67,11 @@ class Suite:
 
 
 KERNEL = existing("tests/kernel", "tests/clients")
+C_TESTS = sorted(
+    str(path)
+    for part in ("counting", "exec", "keeper", "logdrain", "procfs")
+    for path in Path("tests/kernel").glob(f"test_{part}*.py")
+)
 SUITES = {
     "lint": Suite(
         (
@@ -79,11 +84,11 @@ SUITES = {
     "unit": Suite(((*PYTEST, "tests/unit", "tests/test_tidy.py", "tests/test_documented.py"),), 15),
     "sim": Suite(((*PYTEST, "-m", "not slow", "tests/sim"),), 60),
     "kernel": Suite(((*PYTEST, "-m", "not slow", *KERNEL),), 180),
-    # The same tests over C that was compiled with the sanitizers; those that measure are left out.
+    # Those that run C of ours, over what the sanitizers compiled; those that measure are left out.
     "sanitize": Suite(
         (
             (*PYTEST, "-m", "not slow and not timing", "-o", f"pythonpath={SANITIZED} .",
-             "tests/kernel"),
+             *C_TESTS),
         ),
         300,
         sanitized,

@@ -33,6 +33,7 @@ class Waiter:
 
     states: frozenset[State]
     future: asyncio.Future[None]
+    run: int | None = None  # also done when another run than this one has begun
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +75,8 @@ class Agent:
         """Answer everybody whose state has come."""
         still: list[Waiter] = []
         for waiter in self.waiters:
-            if self.life.state not in waiter.states:
+            is_past = waiter.run is not None and waiter.run != self.life.run
+            if self.life.state not in waiter.states and not is_past:
                 still.append(waiter)
             elif not waiter.future.done():
                 waiter.future.set_result(None)

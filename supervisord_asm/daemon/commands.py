@@ -50,10 +50,13 @@ class Commands:
         self._enrolment = enrolment
         self._recorder = recorder
         self._logs = logs
+        self.is_leaving = False
         self._note_drained = note_drained
 
     async def act(self, verb: Control, request: Request, principal: Principal) -> Result:
         """START, STOP, RESTART, KILL or RESET on each agent named."""
+        if self.is_leaving and verb in (Control.START, Control.RESTART):
+            raise _leaving()
         by = str(principal)
         number = _signal_of(request) if verb is Control.KILL else None
         agents = self._named(request)
@@ -68,20 +71,36 @@ class Commands:
                 continue
             note = self._fleet.dispatch(agent, _event(verb, by))
             results.append(_result(agent, agent.name, 0, note))
-            if flag(request, "wait"):
-                waits.append(self._fleet.wait_for(agent, _goal(verb)))
+            if flag(request, "wait") and verb is not Control.RESET:
+                # A stop is over when its run is, also if somebody starts another one meanwhile.
+                run = agent.life.run if verb in (Control.STOP, Control.KILL) else None
+                waits.append(self._fleet.wait_for(agent, _goal(verb), run))
+        # What we answer, the next asmd knows too: a stop that was accepted is not forgotten.
+        await self._recorded()
         if waits:
             await asyncio.gather(*waits)
             _judge(verb, results, self._fleet)
         return {"results": results}
 
+    async def _recorded(self) -> None:
+        """Wait until all so far is durable, or the journal has said that it cannot be now."""
+        done = asyncio.Event()
+        self._recorder.after_durable(lambda error: done.set())
+        await done.wait()
+
     async def run(self, request: Request, principal: Principal) -> Result:
         """RUN: make an agent, start it, answer after its exec."""
+        if self.is_leaving:
+            raise _leaving()
         given = {key: value for key, value in request.items() if key != "wait"}
         try:
             spec = spec_for_run(given, self._enrolment.daemon, self._taken_names())
         except ConfigurationErrors as error:
             raise ControlRefusal(errno.EINVAL, "; ".join(map(str, error.errors))) from error
+        try:
+            self._enrolment.check(spec)  # before an ended namesake gives way
+        except EnrolmentError as error:
+            raise ControlRefusal(errno.EINVAL, str(error)) from error
         self._make_way(spec)
         try:
             agent = self._enrolment.enrol(spec, is_transient=True)
@@ -110,7 +129,7 @@ class Commands:
         agent = self._find(text(request, "agent"))
         run = whole(request, "run", agent.life.run)
         if agent.life.run == run:
-            await self._fleet.wait_for(agent, AT_REST)
+            await self._fleet.wait_for(agent, AT_REST, run)
         await self._drain(agent, run)
         past = self._recorder.history.agents[agent.agent_id]
         return {
@@ -176,6 +195,10 @@ class Commands:
         agent_id = self._recorder.history.ids_by_name.get(spec.name)
         if agent_id is not None:
             self._recorder.record(EventType.RETIRE, agent_id, {"name": spec.name})
+
+
+def _leaving() -> ControlRefusal:
+    return ControlRefusal(errno.ESHUTDOWN, "asmd is shutting down: nothing is started any more")
 
 
 def _event(verb: Control, by: str) -> Event:

@@ -94,7 +94,10 @@ class Condition:
         checks += self._protection()
         limits = "limits are recorded and shown; their enforcement is not built yet"
         checks.append(Check("limits", "off", "", limits))
-        floor = "capabilities are recorded and shown; their enforcement is not built yet"
+        floor = (
+            "recorded and shown, not enforced yet; until then an agent with `user: root` can leave "
+            "its cgroup and act as an operator"
+        )
         checks.append(Check("capabilities", "off", "", floor))
         for name, count in sorted(self.drops().items()):
             checks.append(Check(f"drops: {name}", "ok" if not count else "off", str(count), ""))

@@ -85,7 +85,7 @@ class ControlDoor:
         try:
             verb = Control(frame.number)
             request = json.loads(frame.payload) if frame.payload else {}
-        except ValueError:
+        except (ValueError, RecursionError):  # the second for JSON nested without end
             return _refuse(frame, ControlRefusal(errno.EINVAL, "no such verb, or no JSON"))
         if not isinstance(request, dict):
             return _refuse(frame, ControlRefusal(errno.EINVAL, "the request is no JSON object"))

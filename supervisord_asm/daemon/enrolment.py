@@ -41,6 +41,9 @@ class Enrolment:
         uid, gid, groups, name = self._user_of(spec, agent_id)
         history = self._recorder.history
         known = history.agents.get(agent_id)
+        if known is not None and known.name != spec.name and not known.retired:
+            # The file gave the id to another name: the old one is gone for good.
+            self._recorder.record(EventType.RETIRE, agent_id, {"name": known.name})
         if known is None or known.name != spec.name or known.retired:
             self._recorder.record(
                 EventType.REGISTER, agent_id, {"name": spec.name, "transient": is_transient}
@@ -59,18 +62,19 @@ class Enrolment:
         self._fleet.add(agent)
         return agent
 
+    def refresh_user(self, agent: Agent) -> None:
+        """Look the user of a changed spec up; the next run is born under it."""
+        user = self._user_of(agent.spec, agent.agent_id)
+        agent.uid, agent.gid, agent.groups, agent.user_name = user
+
     def _id_of(self, spec: AgentSpec) -> int:
         history = self._recorder.history
         remembered = history.ids_by_name.get(spec.name)
         if spec.agent_id is None:
             return remembered if remembered is not None else history.next_agent_id
-        known = history.agents.get(spec.agent_id)
         holder = self._fleet.get(spec.agent_id)
         if holder is not None and holder.name != spec.name:
             raise EnrolmentError(f"{_place(spec)}id {spec.agent_id} is agent {holder.name}'s")
-        if known is not None and known.name != spec.name and not known.retired:
-            # The file gave the id to another name: the old one is gone for good.
-            self._recorder.record(EventType.RETIRE, spec.agent_id, {"name": known.name})
         return spec.agent_id
 
     def _user_of(self, spec: AgentSpec, agent_id: int) -> tuple[int, int, tuple[int, ...], str]:

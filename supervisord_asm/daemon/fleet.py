@@ -96,13 +96,18 @@ class Fleet:
         self._settle(agent)
         return result.note
 
-    def wait_for(self, agent: Agent, states: frozenset[State]) -> "asyncio.Future[None]":
-        """Return a future that is done when the agent is in one of the states."""
+    def wait_for(
+        self, agent: Agent, states: frozenset[State], run: int | None = None
+    ) -> "asyncio.Future[None]":
+        """Return a future that is done when the agent is in one of the states.
+
+        With `run`, also when that run is over because somebody has begun another one.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if agent.life.state in states:
             future.set_result(None)
         else:
-            agent.waiters.append(Waiter(states, future))
+            agent.waiters.append(Waiter(states, future, run))
         return future
 
     def _settle(self, agent: Agent) -> None:

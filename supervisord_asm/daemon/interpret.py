@@ -104,7 +104,7 @@ class Interpreter:
                     assert_never(effect)
 
     def kill_tree(self, agent: Agent) -> None:
-        """cgroup.kill; nothing to do when the cgroup is gone."""
+        """cgroup.kill, and the main process by its pidfd, wherever it may have moved itself."""
         if agent.cgroup is not None:
             agent.is_cgroup_killed = True
             with contextlib.suppress(CgroupError):

@@ -16,12 +16,13 @@ import os
 import signal
 from collections.abc import Callable
 
+from supervisord_asm.daemon.births import Pipes
 from supervisord_asm.daemon.keeper_link import SERVICE_ID_FIRST
 from supervisord_asm.daemon.publish import Publisher
 from supervisord_asm.kernel.cgroupfs import Cgroup
 from supervisord_asm.kernel.exec_spec import ExecSpec, ExecSpecFile, describe_stage
-from supervisord_asm.kernel.keeper_channel import KeeperChannel, KeeperMessage, Kind
-from supervisord_asm.kernel.logdrain import LogDrain
+from supervisord_asm.kernel.keeper_channel import KeeperChannel, KeeperError, KeeperMessage, Kind
+from supervisord_asm.kernel.logdrain import LogDrain, LogDrainError
 from supervisord_asm.kernel.mounts import MountError, force_unmount
 from supervisord_asm.kernel.procfs_channel import ConnectionLost, ProcfsChannel
 from supervisord_asm.paths import Paths
@@ -30,6 +31,8 @@ PROCFS_ID = SERVICE_ID_FIRST
 CONNECT_RETRY_S = 0.02
 CONNECT_TRIES = 100
 RESTART_DELAY_S = 0.5
+# However many agents are stuck: everybody reads the tree.
+ABORT_INTERVAL_S = 10.0
 ALL_CAPABILITIES = (1 << 64) - 1
 LOG_BYTES = 1 << 20
 
@@ -65,6 +68,7 @@ class Procfs:
         self._is_writer_armed = False
         self._is_closing = False
         self._retry: asyncio.TimerHandle | None = None
+        self._next_abort = 0.0
         self.trouble: str | None = "starting"
         self.ended = asyncio.Event()  # after close: the process is gone, or is let alone
 
@@ -92,7 +96,8 @@ class Procfs:
             self._pidfd = message.fds[0]
         elif message.kind is Kind.SPAWNED:
             self.trouble = f"unable to start asm-procfs: {os.strerror(-message.result)}"
-            logger.error("%s", self.trouble)
+            logger.error("%s, retrying", self.trouble)
+            self._retry_later()
         elif message.kind is Kind.EXECED and message.result:
             stage = describe_stage(message.stage)
             self.trouble = f"unable to start asm-procfs: {stage}: {os.strerror(-message.result)}"
@@ -100,8 +105,10 @@ class Procfs:
         elif message.kind is Kind.EXITED:
             self._ended(message)
 
-    def restart(self) -> None:
-        """The keeper and with it asm-procfs is lost: begin again with the new one."""
+    def restart(self, cgroup: Cgroup) -> None:
+        """The keeper and with it asm-procfs is lost: begin again with the new one, in `cgroup`."""
+        self._cgroup.close()
+        self._cgroup = cgroup
         self._close_pidfd()
         self._disconnect()
         with contextlib.suppress(MountError):
@@ -110,6 +117,10 @@ class Procfs:
 
     def abort(self) -> None:
         """Free every reader by cutting the FUSE connection; asm-procfs is started again."""
+        now = self._loop.time()
+        if now < self._next_abort:
+            return
+        self._next_abort = now + ABORT_INTERVAL_S
         logger.error("aborting the FUSE connection at %s: a reader may be stuck", self._paths.fuse)
         with contextlib.suppress(MountError):
             force_unmount(self._paths.fuse)
@@ -183,7 +194,11 @@ class Procfs:
         if self._is_closing:
             return
         logger.error("asm-procfs ended (status %d), starting it again", message.wait_status)
-        self._retry = self._loop.call_later(RESTART_DELAY_S, self.start)
+        self._retry_later()
+
+    def _retry_later(self) -> None:
+        if not self._is_closing:
+            self._retry = self._loop.call_later(RESTART_DELAY_S, self.start)
 
     def _spawn(self) -> None:
         keeper = self._keeper()
@@ -213,24 +228,20 @@ class Procfs:
                 capabilities=ALL_CAPABILITIES,
             )
         )
-        reads, writes = [], []
-        for _ in range(2):
-            read_end, write_end = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(read_end, False)
-            reads.append(read_end)
-            writes.append(write_end)
-        keeper.send(
-            KeeperMessage(
-                Kind.SPAWN,
-                agent_id=PROCFS_ID,
-                run=self._run,
-                fds=(spec.fd, self._cgroup.fd, *writes, *reads),
-            )
-        )
-        spec.close()
-        for fd in writes:
-            os.close(fd)
-        self._drain(self._run, reads[0], reads[1])
+        pipes = Pipes(0, 0)
+        try:
+            fds = (spec.fd, self._cgroup.fd, *pipes.write_ends, *pipes.read_ends)
+            keeper.send(KeeperMessage(Kind.SPAWN, agent_id=PROCFS_ID, run=self._run, fds=fds))
+            self.ended.clear()
+            stdout, stderr = pipes.take_read_ends()
+            self._drain(self._run, stdout, stderr)
+        except (KeeperError, LogDrainError) as error:
+            # A lost keeper is noticed by its link, which then has us begin again.
+            self.trouble = str(error)
+            logger.error("unable to start asm-procfs: %s", error)
+        finally:
+            spec.close()
+            pipes.close()
 
     def _drain(self, run: int, stdout: int, stderr: int) -> None:
         self._logs.add(PROCFS_ID, run, "asm-procfs", stdout, stderr, LOG_BYTES, 2)

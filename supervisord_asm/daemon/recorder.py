@@ -6,6 +6,7 @@ hundred agents costs one fsync. `after_durable` queues acts that must not come b
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from supervisord_asm.store.journal import Journal
 KEPT_EVENTS_MAX = 65_536
 RETRY_S = 0.5
 
+logger = logging.getLogger(__name__)
 Act = Callable[[BaseException | None], None]
 
 
@@ -96,7 +98,6 @@ class Recorder:
             # Kept and tried again: what is shown as having happened must end up in the record.
             self._keep(batch)
             self._loop.call_soon(_run, acts, error)
-            return
         except JournalError as error:  # closed or broken: nothing will ever take them
             self.lost_events += len(batch)
             self._loop.call_soon(_run, acts, error)
@@ -121,4 +122,7 @@ class Recorder:
 
 def _run(acts: list[Act], error: BaseException | None) -> None:
     for act in acts:
-        act(error)
+        try:
+            act(error)
+        except Exception:  # one agent's trouble must not cost the others of its group their acts
+            logger.exception("an act after a record failed, going on")

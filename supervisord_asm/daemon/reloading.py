@@ -18,11 +18,14 @@ from supervisord_asm.core.events import EventType
 from supervisord_asm.core.lifecycle import LIVING, Restart, Start, State, Stop
 from supervisord_asm.core.reload import ChangeKind, plan_reload
 from supervisord_asm.core.spec import AgentSpec, StartMode
+from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.enrolment import Enrolment, EnrolmentError
 from supervisord_asm.daemon.fleet import AT_REST, Fleet
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.kernel.identity import Principal
+
+COMING_TO_REST = frozenset({State.STOPPED, State.STOPPING})
 
 
 class Reloading:
@@ -53,7 +56,6 @@ class Reloading:
             self._check(spec, removed_names)
         for change in plan.changed:
             self._check(change.new, removed_names)
-        self.configuration = fresh
         self._enrolment.daemon = fresh.daemon
         by = f"reload by {principal}"
         for spec in plan.removed:
@@ -64,13 +66,16 @@ class Reloading:
             if agent is None:
                 continue
             self._fleet.replace_spec(agent, change.new)
+            self._enrolment.refresh_user(agent)
             if change.kind is ChangeKind.RESTART and agent.life.state in LIVING:
                 self._fleet.dispatch(agent, Restart(by))
                 restarted.append({"name": agent.name, "reason": change.reason})
         for spec in plan.added:
-            agent = self._enrolment.enrol(spec)
-            if spec.start is not StartMode.MANUAL and agent.life.state is State.STOPPED:
+            agent = self._readmit(spec) or self._enrolment.enrol(spec)
+            # One that is still stopping starts when it has stopped.
+            if spec.start is not StartMode.MANUAL and agent.life.state in COMING_TO_REST:
                 self._fleet.dispatch(agent, Start(by))
+        self.configuration = fresh
         answer = {
             "added": [spec.name for spec in plan.added],
             "changed": [change.new.name for change in plan.changed],
@@ -112,6 +117,13 @@ class Reloading:
             raise ControlRefusal(
                 errno.EEXIST, f"{spec.name} runs by asmctl run; stop it first; nothing was changed"
             )
+        is_busy = namesake is not None and namesake.life.state not in AT_REST
+        if namesake and is_busy and spec.agent_id not in (None, namesake.agent_id):
+            raise ControlRefusal(
+                errno.EBUSY,
+                f"{spec.name} has another id now and still runs as {namesake.agent_id}; "
+                "stop it first; nothing was changed",
+            )
         if holder is not None and (holder.name in leaving or spec.name in leaving):
             if holder.life.state not in AT_REST:
                 raise ControlRefusal(
@@ -124,6 +136,16 @@ class Reloading:
             self._enrolment.check(spec)
         except EnrolmentError as error:
             raise ControlRefusal(errno.EINVAL, f"{error}; nothing was changed") from error
+
+    def _readmit(self, spec: AgentSpec) -> Agent | None:
+        """An agent that was taken out, still stops, and is back in the files: it stays."""
+        agent = self._fleet.named(spec.name)
+        if agent is None:
+            return None
+        agent.is_leaving = False
+        self._fleet.replace_spec(agent, spec)
+        self._enrolment.refresh_user(agent)
+        return agent
 
     def _remove(self, spec: AgentSpec, by: str) -> None:
         agent = self._fleet.named(spec.name)

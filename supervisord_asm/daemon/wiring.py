@@ -49,7 +49,7 @@ from supervisord_asm.daemon.sockets import group_id, listen
 from supervisord_asm.kernel.clock import boot_id
 from supervisord_asm.kernel.identity import Kind, PeerVanished, Principal, identify
 from supervisord_asm.kernel.logdrain import LogDrain, LogDrainError
-from supervisord_asm.kernel.mounts import MountError, force_unmount, mount_bpffs
+from supervisord_asm.kernel.mounts import MountError, force_unmount, mount_bpffs, waits_for_fuse
 from supervisord_asm.kernel.notify import notify, watchdog_interval_s
 from supervisord_asm.kernel.probes import ProbeError, Probes
 from supervisord_asm.kernel.sampler import Sampler
@@ -59,7 +59,11 @@ from supervisord_asm.store.journal import Journal
 
 # Strangers share one small allowance, however many uids they have.
 STRANGER_SHARE = "strangers"
+STRANGER_CONNECTIONS = 16
 PROCFS_STOP_TIMEOUT_S = 2.0
+# Beyond the longest grace: cgroup.kill takes milliseconds, a process stuck in the kernel longer.
+STOP_PATIENCE_S = 10.0
+TRANSIENT_KEPT_S = 60.0
 logger = logging.getLogger(__name__)
 
 
@@ -157,6 +161,7 @@ class Daemon:
         """Leave: with "stop" every agent is stopped first, with "keep" they go on."""
         if not self._is_leaving:
             self._is_leaving = True
+            self._commands.is_leaving = True
             self._shutdown_task = self._loop.create_task(self._leave(agents, status))
 
     def reload(self) -> None:
@@ -255,13 +260,13 @@ class Daemon:
         self._keeper.on_service = self._procfs.take
         self._keeper.on_restored = self._on_keeper_restored
         self._recorder.on_recorded = self._on_recorded
-        self._fleet.on_ended = lambda agent: self._snapshots.forget(agent.agent_id)
+        self._fleet.on_ended = self._on_ended
         self._fleet.on_gone = self._on_gone
 
     async def _open_sockets(self) -> None:
         paths, sockets = self.paths, self._spec.sockets
         idle_s = sockets.idle_timeout_usec / 1e6
-        commands = Commands(
+        commands = self._commands = Commands(
             paths=paths, fleet=self._fleet, enrolment=self._enrolment, recorder=self._recorder,
             logs=self._logs, note_drained=self._note_drained,
         )  # fmt: skip
@@ -283,19 +288,28 @@ class Daemon:
             requests_burst=sockets.agent_requests_burst,
             partial_frame_timeout_s=idle_s,
         )
+        # Whoever else gets to open it shares few: operators cannot be locked out by connections.
         control_caps = Caps(
-            connections_total=sockets.control_connections,
+            connections_total=sockets.control_connections + STRANGER_CONNECTIONS,
             connections_per_share=sockets.control_connections,
             requests_per_sec=100_000,
             requests_burst=100_000,
             partial_frame_timeout_s=idle_s,
+            share_limits={STRANGER_SHARE: STRANGER_CONNECTIONS},
         )
-        for path, mode, gid, caps, handler in (
-            (paths.agent_socket, 0o666, None, agent_caps, agent_door.answer),
-            (paths.control_socket, 0o660, self._gid, control_caps, control.answer),
+        for path, mode, gid, caps, share_of, handler in (
+            (paths.agent_socket, 0o666, None, agent_caps, _share_of, agent_door.answer),
+            (
+                paths.control_socket,
+                0o660,
+                self._gid,
+                control_caps,
+                _control_share_of,
+                control.answer,
+            ),
         ):
             server = Server(
-                loop=self._loop, caps=caps, identify=self._identify, share_of=_share_of,
+                loop=self._loop, caps=caps, identify=self._identify, share_of=share_of,
                 handler=handler, refused=over_rate,
             )  # fmt: skip
             await server.listen(listen(path, mode, gid))
@@ -341,15 +355,17 @@ class Daemon:
                 agent.drained_run = max(agent.drained_run, run)
 
     def _on_stuck(self, agent: Agent) -> None:
+        """Free it if it waits for us; a slow end (much memory, a slow disk) is its own affair."""
         logger.error("agent %d was killed a second ago and is not gone", agent.agent_id)
-        self._procfs.abort()
+        cgroup = agent.cgroup
+        if cgroup is not None and any(map(waits_for_fuse, cgroup.processes())):
+            self._procfs.abort()
 
     def _on_keeper_restored(self) -> None:
         assert self._keeper.channel is not None
         layout = open_layout(str(self.paths.cgroup), self._keeper.channel.peer_pid())
-        for cgroup in (layout.agents, layout.procfs):
-            cgroup.close()
-        self._procfs.restart()
+        layout.agents.close()
+        self._procfs.restart(layout.procfs)
 
     def _beat(self, interval_s: float) -> None:
         notify("WATCHDOG=1")
@@ -361,6 +377,8 @@ class Daemon:
         if not self._keeps_agents:
             await self._stop_all()
             self._keeper.quit()
+        elif status == 0:
+            self._keeper.rest()
         self._procfs.close(stop=not self._keeps_agents)
         if not self._keeps_agents:
             await self._await_procfs_end()
@@ -373,13 +391,18 @@ class Daemon:
             self.done.set_result(status)
 
     async def _stop_all(self) -> None:
+        """Stop every agent; what does not end within its grace and a while is let go of."""
         waits = []
+        patience_s = STOP_PATIENCE_S
         for agent in self._fleet:
             if agent.life.state not in AT_REST:
+                patience_s = max(patience_s, STOP_PATIENCE_S + agent.life.policy.grace_usec / 1e6)
                 self._fleet.dispatch(agent, Stop("shutdown", Cause.SHUTDOWN))
                 waits.append(self._fleet.wait_for(agent, AT_REST))
         if waits:
-            await asyncio.gather(*waits)
+            _, late = await asyncio.wait(waits, timeout=patience_s)
+            if late:
+                logger.error("%d agents did not stop in %g s", len(late), patience_s)
 
     async def _await_procfs_end(self) -> None:
         """It unmounts when it ends; if it does not end, the mount is cut."""
@@ -423,6 +446,19 @@ class Daemon:
         )
         return sum(agent.syscall_count or 0 for agent in gone)
 
+    def _on_ended(self, agent: Agent) -> None:
+        self._snapshots.forget(agent.agent_id)
+        if agent.is_transient:
+            self._births.forget_spec(agent)
+            self._loop.call_later(TRANSIENT_KEPT_S, self._forget_transient, agent)
+
+    def _forget_transient(self, agent: Agent) -> None:
+        """It was asked about by whoever ran it; from now on the history answers, for 24 h."""
+        if self._fleet.get(agent.agent_id) is agent and agent.life.state in AT_REST:
+            self._fleet.forget(agent)
+            with contextlib.suppress(OSError):
+                self._births.state_directory(agent).rmdir()  # an empty home is nobody's loss
+
     def _on_gone(self, agent: Agent) -> None:
         self._snapshots.forget(agent.agent_id)
         self._syscalls_gone = self._syscalls_of_the_gone()
@@ -439,6 +475,11 @@ class Daemon:
 
     def _later(self, close: Callable[[], None]) -> None:
         self._closers.append(close)
+
+
+def _control_share_of(peer: Peer) -> Peer:
+    assert isinstance(peer, Principal)
+    return Kind.OPERATOR if peer.kind is Kind.OPERATOR else STRANGER_SHARE
 
 
 def _share_of(peer: Peer) -> Peer:

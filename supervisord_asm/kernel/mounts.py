@@ -63,3 +63,13 @@ def force_unmount(path: Path) -> bool:
     if number in (errno.EINVAL, errno.ENOENT):
         return False
     raise MountError("unmount", path, number)
+
+
+def waits_for_fuse(pid: int) -> bool:
+    """Whether a process sleeps in the kernel until a FUSE server answers (proc(5), wchan)."""
+    try:
+        with open(f"/proc/{pid}/wchan", encoding="ascii", errors="replace") as wchan:
+            name = wchan.read()
+    except OSError:
+        return False
+    return "fuse" in name or name == "request_wait_answer"

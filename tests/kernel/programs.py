@@ -1,7 +1,7 @@
 """C programs of the tests: one rule for how they are built and found.
 
 A test that needs a program of its own (one that makes raw syscalls, burns CPU, forks, …) keeps it
-as one C file in a folder c/ beside it, and asks `build(NAME, SOURCE)` for it. On a machine with a compiler it
+as one C file in a folder c/ beside it, and asks `build(NAME, SOURCE)` for it. With a compiler it
 is compiled, once per content, into build/programs. A virtual machine has no compiler: there
 ASM_TEST_PROGRAMS names a folder in which tests/vm has put every program, compiled beforehand by
 the command below. So all are built alike: one file, static, no options of their own, and the name
