@@ -20,7 +20,6 @@ than milliseconds of different days.
 import argparse
 import gc
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from typing import Any
 
 from contenders import KINDS, Contender
 from ours import ROOT, Ours
-from processes import cpu_ns, pss_bytes
+from processes import cpu_ns, pss_bytes, run_timed
 from report import conditions, keep, spread, table
 from slots import Slots, build
 
@@ -233,12 +232,9 @@ def _measure_status(fleet: Fleet, rounds: int) -> dict[str, float] | None:
         command, environment = [str(word) for word in words], fleet.contender.environment
     values = []
     for _ in range(rounds):
-        began_ns = time.monotonic_ns()
-        done = subprocess.run(
-            command, env=environment, stdout=subprocess.PIPE, check=False, timeout=60, cwd="/"
-        )
-        values.append((time.monotonic_ns() - began_ns) / MS)
-        assert done.stdout.count(b"\n") >= fleet.count, "it shows every agent"
+        took_ms, output = run_timed(command, environment)
+        assert output.count(b"\n") >= fleet.count, "it shows every agent"
+        values.append(took_ms)
     return spread(values)
 
 
