@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define SASM_KEEPER_MAGIC 0x314b5341u /* "ASK1" */
-#define SASM_KEEPER_VERSION 1
+#define SASM_KEEPER_VERSION 2
 
 enum sasm_keeper_type {
 	/* asmd -> keeper */

@@ -23,7 +23,7 @@ from supervisord_asm.daemon.lock import AlreadyRunning
 from supervisord_asm.daemon.own_log import set_up_logging
 from supervisord_asm.daemon.wiring import Daemon
 from supervisord_asm.kernel.cgroupfs import NoCgroup2
-from supervisord_asm.kernel.keeper_channel import KeeperError
+from supervisord_asm.kernel.keeper_channel import KeeperError, KeeperTooOld
 from supervisord_asm.store.errors import JournalError
 
 EXIT_CONFIG = 78  # sysexits.h; asm-keeper knows it
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     set_up_logging(daemon.paths.daemon_log)
     try:
         return asyncio.run(run(daemon))
-    except AlreadyRunning as error:
+    except (AlreadyRunning, KeeperTooOld) as error:
         return fail(str(error), EXIT_CONFIG)
     except (NoCgroup2, JournalError, KeeperError, OSError) as error:
         return fail(f"unable to start: {error}", 1)

@@ -34,9 +34,11 @@ from supervisord_asm.daemon.interpret import Interpreter
 from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.kernel.exec_spec import describe_stage
 from supervisord_asm.kernel.keeper_channel import (
+    VERSION,
     KeeperChannel,
     KeeperError,
     KeeperMessage,
+    KeeperTooOld,
     Kind,
 )
 from supervisord_asm.paths import Paths
@@ -109,6 +111,12 @@ class KeeperLink:
                     path = str(self._paths.keeper_socket)
                     raise KeeperError("be greeted by", path, errno.ETIMEDOUT)
                 for message in channel.receive():
+                    if message.version < VERSION:
+                        channel.close()
+                        raise KeeperTooOld(
+                            f"the asm-keeper that runs speaks version {message.version}, this asmd "
+                            f"{VERSION}; its agents must be stopped once: make down && make up"
+                        )
                     if message.kind is Kind.CHILD:
                         children.append(message)
                     elif message.kind is Kind.SYNCED:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAGIC = 0x314B5341
-VERSION = 1
+VERSION = 2
 RECORD = struct.Struct("<IHHIIiiIiiIQQ16x")
 FDS_MAX = 7
 CONTROL_BYTES = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
@@ -37,6 +37,10 @@ class Kind(enum.IntEnum):
     SPAWNED = 18
     EXECED = 19
     EXITED = 20
+
+
+class KeeperTooOld(Exception):
+    """The running keeper speaks an older protocol: orders of ours would be refused by it."""
 
 
 class KeeperError(Exception):
