@@ -13,6 +13,9 @@ from tests.vm.debian import run
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# Of the venv that image.py makes.
+GUEST_PYTHON = "/opt/asm-test/bin/python3"
+
 # What the wheel is not made from.
 NOT_IN_WHEEL = ("tests/", "docs/", "bench/", ".ci/", "examples/")
 # What the kernel suite must not have beside its tests: the package comes from the wheel, or not at
@@ -48,6 +51,25 @@ def wheel(cache: Cache, names: list[str]) -> Path:
         shutil.rmtree(folder / "tree")
 
     return cache.entry("wheel", digest_of_files(ROOT, wanted), build) / "wheel"
+
+
+def installed(cache: Cache, product: Path) -> Path:
+    """Return a folder with the wheel installed and compiled to byte code.
+
+    The kernel suite gets this: in the guest pip takes half a minute, and byte code that does not
+    exist is made again by every interpreter that may not write it. The systemd suite installs the
+    wheel itself, in the guest. Needs the same interpreter here and there, which Debian sees to.
+    """
+
+    def build(folder: Path) -> None:
+        """Install it, with the commands naming the guest's interpreter."""
+        command = ("/usr/bin/python3", "-m", "pip", "install", "-q", "--no-deps", "--no-index")
+        run(*command, "--target", folder, product)
+        for script in (folder / "bin").iterdir():
+            _, rest = script.read_text().split("\n", 1)
+            script.write_text(f"#!{GUEST_PYTHON}\n{rest}")
+
+    return cache.entry("installed", digest_of_files(product.parent, [product.name]), build)
 
 
 def programs(cache: Cache) -> Path:
@@ -87,6 +109,7 @@ def write(
                 tar.add(ROOT / name, f"tree/{name}")
         tar.add(programs(cache), "programs")
         tar.add(product, f"wheel/{product.name}")
+        tar.add(installed(cache, product), "installed")
         for name, text in texts.items():
             path = drive.with_name(name)
             path.write_text(text)
