@@ -6,6 +6,7 @@ systemd's rules: Delegate docs, "CGROUP_DELEGATION.md": never create below a sli
 in leaves, one writer for each cgroup.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -24,19 +25,34 @@ class CgroupLayout:
     """Open cgroups. `agents_path` is how /proc/PID/cgroup spells the agents' parent."""
 
     root: Path
+    base: Path
     agents: Cgroup
     procfs: Cgroup
     agents_path: PurePosixPath
     controllers: frozenset[str]
     is_delegated: bool
 
-    def remove(self) -> None:
-        """Remove what is ours and empty; what still holds a process stays."""
+    def remove(self, keeper_pid: int) -> None:
+        """Remove what is ours and empty; what still holds a process stays.
+
+        Nobody comes after us who could remove our own cgroup and the keeper's, so without systemd
+        both step out first, into the root. systemd removes its units' itself.
+        """
         for cgroup in (self.procfs, self.agents):
-            try:
+            with contextlib.suppress(CgroupError):
                 cgroup.remove_tree()
-            except CgroupError:
-                continue
+        if self.is_delegated:
+            return
+        # EBUSY where the root is a container's with controllers: then the empty groups stay.
+        with contextlib.suppress(CgroupError):
+            _move(self.root, str(keeper_pid))
+            _move(self.root, "self")
+        with contextlib.suppress(CgroupError):
+            base = Cgroup(self.base)
+            try:
+                base.remove_tree()
+            finally:
+                base.close()
 
 
 def open_layout(slice_path: str, keeper_pid: int) -> CgroupLayout:
@@ -66,7 +82,7 @@ def open_layout(slice_path: str, keeper_pid: int) -> CgroupLayout:
     if controllers:
         agents.enable_controllers()
     below = PurePosixPath("/") / agents.path.relative_to(root)
-    return CgroupLayout(root, agents, procfs, below, controllers, unit is not None)
+    return CgroupLayout(root, base, agents, procfs, below, controllers, unit is not None)
 
 
 def _make_parents(base: Path) -> None:

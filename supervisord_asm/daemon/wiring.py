@@ -14,6 +14,7 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from supervisord_asm.api.server import Caps, Peer, Server, over_rate
@@ -314,6 +315,7 @@ class Daemon:
             )  # fmt: skip
             await server.listen(listen(path, mode, gid))
             self._servers.append(server)
+            self._later(partial(path.unlink, missing_ok=True))
             self._later(server.close)
 
     def _start_clockwork(self) -> None:
@@ -377,12 +379,13 @@ class Daemon:
         if not self._keeps_agents:
             await self._stop_all()
             self._keeper.quit()
+            self.paths.keeper_socket.unlink(missing_ok=True)
         elif status == 0:
             self._keeper.rest()
         self._procfs.close(stop=not self._keeps_agents)
         if not self._keeps_agents:
             await self._await_procfs_end()
-            self._layout.remove()
+            self._layout.remove(self._keeper_pid())
         self._recorder.record(EventType.DAEMON_STOP, 0, {"agents": agents})
         durable = asyncio.Event()
         self._recorder.after_durable(lambda error: durable.set())
