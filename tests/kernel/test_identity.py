@@ -245,7 +245,7 @@ def test_without_so_peerpidfd_the_pid_is_looked_up(
 
 
 def test_a_start_time_tells_a_process_from_others_and_survives_odd_names() -> None:
-    code = "import ctypes; ctypes.CDLL(None).prctl(15, b'a) R 1 (', 0, 0, 0); print(end='x', flush=True); input()"  # noqa: E501
+    code = "import ctypes; ctypes.CDLL(None).prctl(15, b'a) R 1 (', 0, 0, 0); print(end='x', flush=True); input()"  # noqa: E501 one line for -c
     with subprocess.Popen(
         [sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
