@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +73,7 @@ class Running:
         self.path = str(path)
         self.errors: list[dict[str, Any]] = []
         self.peer: object = "peer"
+        self.asked: Counter[int] = Counter()  # calls that came to the handler, by number
         self.server: Server
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(lambda loop, context: self.errors.append(context))
@@ -85,9 +87,13 @@ class Running:
         listener.listen(512)
         self.server = Server(
             loop=self._loop, caps=caps, identify=lambda peer_socket: self.peer,
-            share_of=lambda peer: peer, handler=answer, refused=over_rate,
+            share_of=lambda peer: peer, handler=self._count_and_answer, refused=over_rate,
         )  # fmt: skip
         await self.server.listen(listener)
+
+    def _count_and_answer(self, peer: Any, frame: Frame) -> Frame | Awaitable[Frame]:
+        self.asked[frame.number] += 1
+        return answer(peer, frame)
 
     def call(self, made: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine in the server's loop."""
