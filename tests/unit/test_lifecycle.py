@@ -15,6 +15,7 @@ from supervisord_asm.core.lifecycle import (
     ExecFailed,
     Exited,
     KillTree,
+    Recalled,
     Record,
     Reset,
     Restart,
@@ -418,3 +419,36 @@ def test_an_adopted_run_gets_its_deadlines_back() -> None:
     life = Life()
     assert life.do(Adopted(5, 55, False)) == [Arm(Timer.START, START_USEC)]
     assert life.do(ExecDone())[0] == Disarm(Timer.START)
+
+
+def test_a_recalled_end_is_decided_as_it_would_have_been_and_not_recorded_again() -> None:
+    life = Life()
+    life.life.run, life.life.restart_count = 5, 1
+    assert life.do(Recalled(1, None, Cause.ERROR)) == [AwaitEmpty()]
+    assert life.do(Exited(1, None)) == []
+    life.do(Emptied())
+    assert (life.life.state, life.life.attempt) == (State.BACKOFF, 2)
+    assert Spawn(6) in life.do(TimerFired(Timer.BACKOFF))
+    assert EventType.EXIT not in records(life.effects)
+
+
+@pytest.mark.parametrize(
+    ("cause", "state"),
+    [
+        (Cause.OPERATOR, State.STOPPED),
+        (Cause.CLEAN, State.STOPPED),
+        (Cause.KEEPER_LOST, State.STARTING),
+        (Cause.ERROR, State.FAILED),
+    ],
+)
+def test_a_recalled_end_obeys_cause_and_limit(cause: Cause, state: State) -> None:
+    life = Life()
+    life.life.restart_count = 2
+    life.do(Recalled(None, None, cause), Emptied())
+    assert life.life.state is state
+
+
+def test_a_stop_of_a_recalled_end_wins() -> None:
+    life = Life()
+    life.do(Recalled(1, None, Cause.ERROR), Stop("me"), Emptied())
+    assert life.life.state is State.STOPPED
