@@ -24,6 +24,9 @@ char LICENSE[] SEC("license") = "GPL";
 #define IO_PREADV2 327
 #define IO_PWRITEV2 328
 
+/* Two threads of a process making one mark at once; more tries than that are never needed. */
+#define CLAIM_TRIES 4
+
 static __always_inline bool is_io_call(uint64_t number)
 {
 	if (number < 64)
@@ -104,13 +107,18 @@ int BPF_PROG(sched_process_exec)
 static __always_inline bool is_last_thread(struct task_struct *task)
 {
 	struct task_struct *leader = task->group_leader;
-	uint32_t *claim;
+	uint32_t *claim = 0;
 
 	if (task->signal->live.counter != 0)
 		return false;
 	if (task->signal->nr_threads == 1)
 		return !bpf_task_storage_get(&claims, leader, 0, 0);
-	claim = bpf_task_storage_get(&claims, leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	/* Making it fails when the other thread makes it at this moment: then it is there, next time. */
+	for (int i = 0; i < CLAIM_TRIES; i++) {
+		claim = bpf_task_storage_get(&claims, leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (claim)
+			break;
+	}
 	if (!claim) {
 		__sync_fetch_and_add(&state.drops[SASM_DROP_CLAIM], 1);
 		return true;

