@@ -28,6 +28,9 @@ from supervisord_asm.store.errors import JournalError
 
 EXIT_CONFIG = 78  # sysexits.h; asm-keeper knows it
 EXIT_AGAIN = 75
+# How long the loop may keep the interpreter from the journal's thread. Python's own 5 ms would be
+# waited for several times in each commit while a thousand agents start (docs/journal.md).
+SWITCH_INTERVAL_S = 0.0005
 logger = logging.getLogger("asmd")
 
 
@@ -76,6 +79,7 @@ async def run(daemon: Daemon) -> int:
         loop.add_signal_handler(signal.SIGUSR2, daemon.shut_down, "keep", EXIT_AGAIN)
         loop.add_signal_handler(signal.SIGHUP, daemon.reload)
         # What lives now lives long: keep the collector from walking it again and again.
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()
         return await daemon.done
