@@ -40,7 +40,7 @@ test-vm: native ## boot a stock 6.1 and run the kernel suite in it (root; ALL=1:
 	@ASM_VM_ALL=$(ALL) $(PYTHON) tests/suites.py vm
 
 bench: native ## measure against the peers, side by side (root; wants an idle machine)
-	@$(PYTHON) bench/run.py
+	@$(PYTHON) -m bench.run $(BENCH)
 
 fmt: $(PYTHON) ## format Python and C
 	@$(PYTHON) -m ruff format .
