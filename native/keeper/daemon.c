@@ -37,6 +37,7 @@ void sasm_daemon_start(struct sasm_daemon *daemon, long long now_ms)
 	int r;
 
 	daemon->next_start_ms = 0;
+	daemon->comes_back = false;
 	r = sasm_spawn_daemon(daemon->argv, &daemon->pid, &daemon->pidfd);
 	if (r < 0) {
 		fprintf(stderr, "asm-keeper: unable to start asmd: %s, retrying\n", strerror(-r));
@@ -52,7 +53,8 @@ void sasm_daemon_ended(struct sasm_daemon *daemon, int wait_code, int wait_statu
 	close(daemon->pidfd);
 	daemon->pid = 0;
 	daemon->pidfd = -1;
-	if (wait_code == CLD_EXITED && (wait_status == 0 || wait_status == SASM_DAEMON_EXIT_CONFIG)) {
+	if (!daemon->comes_back && wait_code == CLD_EXITED &&
+	    (wait_status == 0 || wait_status == SASM_DAEMON_EXIT_CONFIG)) {
 		fprintf(stderr, "asm-keeper: asmd left with status %d, not restarting it\n",
 			wait_status);
 		daemon->wanted = false;

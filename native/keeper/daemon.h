@@ -9,6 +9,7 @@ struct sasm_daemon {
 	pid_t pid; /* 0: does not run */
 	int pidfd;
 	bool wanted;
+	bool comes_back; /* it was asked to leave, and then to come back: start it whatever its status */
 	bool is_stranger; /* not our child: watched by pidfd only */
 	unsigned int failures; /* in a row; a life of 10 s clears them */
 	long long started_ms;

@@ -64,16 +64,29 @@ void sasm_unwatch(struct sasm_keeper *keeper, int fd)
 		epoll_ctl(keeper->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
+/*
+ * After a shutdown that kept the agents: start asmd again. The one before may still be leaving, or
+ * have left without our having looked; its status must not undo this.
+ */
+static void come_back(struct sasm_keeper *keeper)
+{
+	struct sasm_daemon *daemon = &keeper->daemon;
+
+	if (!daemon->argv || daemon->wanted)
+		return;
+	daemon->wanted = true;
+	daemon->comes_back = true;
+	if (daemon->pid == 0)
+		sasm_daemon_start(daemon, sasm_now_ms());
+}
+
 static void read_signals(struct sasm_keeper *keeper)
 {
 	struct signalfd_siginfo info;
 
 	while (read(keeper->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1) {
-			/* After a shutdown that kept the agents: start asmd again. */
-			keeper->daemon.wanted = keeper->daemon.argv != NULL;
-			if (keeper->daemon.wanted && keeper->daemon.pid == 0)
-				sasm_daemon_start(&keeper->daemon, sasm_now_ms());
+			come_back(keeper);
 		} else if (info.ssi_signo != SIGCHLD) {
 			/* systemd's stop: agents go with us, by PDEATHSIG and by the unit's cgroup. */
 			fprintf(stderr, "asm-keeper: leaving on signal %u\n", info.ssi_signo);
