@@ -374,17 +374,21 @@ class Host:
         found += [str(path) for path in self.paths.bpffs.glob("*")]
         if self.paths.bpffs.exists():
             found.append(str(self.paths.bpffs))
-        found += [str(path) for path in self.cgroup.glob("**/")]
+        found += [str(path) for path in self._cgroups()]
         found += [f"process {pid}" for pid in self.processes()]
         return found
 
     def processes(self) -> list[int]:
         """Return the pids below its cgroup."""
         pids: list[int] = []
-        for path in [*self.cgroup.glob("**/cgroup.procs")]:
+        for path in self._cgroups():
             with contextlib.suppress(OSError):
-                pids += map(int, path.read_text().split())
+                pids += map(int, (path / "cgroup.procs").read_text().split())
         return pids
+
+    def _cgroups(self) -> list[Path]:
+        """Return its cgroups, parents first; they may vanish while we look."""
+        return [Path(path) for path, _, _ in os.walk(self.cgroup)]
 
     def remove(self) -> None:
         """End and remove everything, in whatever state it is."""
@@ -415,9 +419,8 @@ class Host:
                 subprocess.run(["umount", "-l", path], check=False, timeout=DEADLINE_S)
 
     def _remove_cgroups(self) -> bool:
-        paths = sorted(self.cgroup.glob("**/"), key=lambda path: len(path.parts), reverse=True)
         try:
-            for path in paths:
+            for path in reversed(self._cgroups()):
                 path.rmdir()
         except OSError:
             return False

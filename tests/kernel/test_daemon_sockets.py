@@ -47,7 +47,8 @@ print(json.dumps([result, data[32:].decode()]))
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Host]:
     with hosted() as host:
-        host.write_settings(sockets={"group": GROUP, "idle_timeout": "500ms"})
+        rates = {"agent_requests": "200/s", "agent_requests_burst": 400}
+        host.write_settings(sockets={"group": GROUP, "idle_timeout": "500ms", **rates})
         host.write_agent("sleeper", sh("exec sleep 1000"), agent_id=100)
         host.write_agent("crasher", sh("exit 9"), agent_id=101, restart={"kind": "no"})
         host.start()
@@ -320,13 +321,13 @@ while True:
         pass
     for peer in peers:
         try:
-            peer.send(frame * 4)
+            peer.send(frame * 64)
             peer.recv(1 << 20)
         except BlockingIOError:
             pass
         except OSError:
             peer.close()
-    peers = [peer for peer in peers if peer.fileno() >= 0][-400:]
+    peers = [peer for peer in peers if peer.fileno() >= 0][-40:]
 """
 
 
