@@ -17,7 +17,7 @@ from supervisord_asm.kernel.cgroupfs import (
     own_cgroup_path,
 )
 
-KEEPER_UNIT = "asm-keeper.service"
+KEEPER_UNIT, ASMD_UNIT = "asm-keeper.service", "asmd.service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,14 @@ class CgroupLayout:
                 base.remove_tree()
             finally:
                 base.close()
+
+
+def is_systemds() -> bool:
+    """Whether systemd started this asmd as its unit. One that a keeper started may run there too.
+
+    Raises NoCgroup2.
+    """
+    return own_cgroup_path(find_cgroup2_root()).name == ASMD_UNIT
 
 
 def open_layout(slice_path: str, keeper_pid: int) -> CgroupLayout:

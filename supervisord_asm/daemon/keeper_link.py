@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from supervisord_asm.core.events import EventType
 from supervisord_asm.core.lifecycle import (
@@ -29,6 +28,7 @@ from supervisord_asm.core.lifecycle import (
 )
 from supervisord_asm.core.restart import Cause
 from supervisord_asm.daemon.agent import Agent
+from supervisord_asm.daemon.cgroup_layout import is_systemds
 from supervisord_asm.daemon.fleet import Fleet
 from supervisord_asm.daemon.interpret import Interpreter
 from supervisord_asm.daemon.recorder import Recorder
@@ -85,7 +85,7 @@ class KeeperLink:
         Blocks for at most CONNECT_TIMEOUT_S. Raises KeeperError.
         """
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
-        is_started = _is_systemd_booted()  # then systemd does it
+        is_started = is_systemds()  # then it starts the keeper too
         while True:
             try:
                 return self._be_greeted(deadline)
@@ -269,8 +269,3 @@ class KeeperLink:
             start_new_session=True,
         )  # fmt: skip
         logger.warning("no keeper was listening at %s: started one", self._paths.keeper_socket)
-
-
-def _is_systemd_booted() -> bool:
-    """Whether systemd is PID 1 (sd_booted(3)): there it restarts the keeper, not we."""
-    return Path("/run/systemd/system").is_dir()
