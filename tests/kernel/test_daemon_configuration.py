@@ -10,6 +10,8 @@ import pytest
 from supervisord_asm.api.numbers import Control
 from tests.kernel.daemon_host import Host, Part, hosted, sh
 
+pytestmark = pytest.mark.host
+
 EX_CONFIG = 78
 SLEEPS = sh("exec sleep 1000")
 

@@ -8,6 +8,8 @@ from supervisord_asm.api.numbers import Control
 from supervisord_asm.store.verify import verify
 from tests.kernel.daemon_host import Host, eventually, hosted, sh
 
+pytestmark = pytest.mark.host
+
 AT_ONCE = {"kind": "on-failure", "max": 9, "backoff": "10ms"}
 SLEEPS = sh("exec sleep 1000")
 MUCH = "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 99"

@@ -20,6 +20,8 @@ from supervisord_asm.api.numbers import Control
 from supervisord_asm.api.wire import HEADER, MAGIC, Frame, encode_frame
 from tests.kernel.daemon_host import DEADLINE_S, Host, hosted, sh
 
+pytestmark = pytest.mark.host
+
 # What an operator's nonsense may do on this host is left out: end the daemon, write files.
 HARMLESS = [int(verb) for verb in Control if verb not in (Control.SHUTDOWN, Control.BACKUP)]
 

@@ -32,6 +32,8 @@ for number in range(300):
 all_of(1, b"\\xffthe end")
 """
 
+pytestmark = pytest.mark.host
+
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Host]:
