@@ -1,4 +1,4 @@
-"""make bench: every bench after the other, each in a process of its own; it says which missed a bar.
+"""make bench: every bench in turn, in a process of its own; says which missed a bar.
 
 Usage: python -m bench.run [NAME…]. Each bench compares with its floor and peers in one interleaved
 run, prints its table, keeps its figures in build/bench/ and exits with 1 when it misses a bar.
