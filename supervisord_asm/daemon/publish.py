@@ -63,7 +63,7 @@ class Texts:
 
     def status(self, pieces: list[Pieces], system: SystemView) -> str:
         """Return the file `status`."""
-        widths = row_widths([piece.view for piece in pieces])
+        widths = pieces[0].widths if pieces else row_widths([])
         rows, tallies = [p.row for p in pieces], [p.tally for p in pieces]
         return join_status(system, rows, tallies, widths)
 
@@ -76,9 +76,19 @@ class Texts:
 
         None is the file `telemetry`, which everybody may read.
         """
-        members = [piece.member for piece in self.pieces()]
+        return self.telemetry_of(self.pieces(), self._system(), principal, size_bytes)
+
+    def telemetry_of(
+        self,
+        pieces: list[Pieces],
+        system: SystemView,
+        principal: Principal | None,
+        size_bytes: int | None,
+    ) -> bytes:
+        """Return the same from what is at hand."""
+        members = [piece.member for piece in pieces]
         events = [telemetry.event_member(event) for event in self._events_for(principal)]
-        return telemetry.join_telemetry(self._system(), members, events, size_bytes)
+        return telemetry.join_telemetry(system, members, events, size_bytes)
 
     def _events_for(self, principal: Principal | None) -> list[Event]:
         newest: list[Event] = []
@@ -156,9 +166,11 @@ class Publisher:
         for agent_id in self._sent_views.keys() - {piece.view.agent_id for piece in pieces}:
             self._remove_agent(self._sent_views.pop(agent_id))
         # The channel leaves out what equals the last body sent under a name.
-        self._channel.put_text("status", self._texts.status(pieces, self._system()))
+        system = self._system()
+        self._channel.put_text("status", self._texts.status(pieces, system))
         self._channel.put_text("resources", self._texts.resources(pieces))
-        self._channel.put_json("telemetry", self._texts.telemetry(None, None).decode())
+        telemetry_text = self._texts.telemetry_of(pieces, system, None, None).decode()
+        self._channel.put_json("telemetry", telemetry_text)
 
     def _put_agent(self, view: AgentView) -> None:
         assert self._channel is not None
