@@ -56,7 +56,7 @@ class ControlDoor:
         sampler: Sampler,
         journal: Journal,
         checks: Callable[[], list[Check]],
-        shut_down: Callable[[str], None],
+        shut_down: Callable[[str], Awaitable[object]],
     ) -> None:
         self._fleet = fleet
         self._snapshots = snapshots
@@ -75,7 +75,6 @@ class ControlDoor:
             Control.DOCTOR: self._doctor,
             Control.EVENTS: self._events,
             Control.RESOURCES: self._resources,
-            Control.SHUTDOWN: self._shutdown,
         }
 
     def answer(self, principal: Principal, frame: Frame) -> Frame | Awaitable[Frame]:
@@ -112,6 +111,8 @@ class ControlDoor:
                     answer = self._reloading.reload(principal)
                 case Control.BACKUP:
                     answer = await self._backup(request)
+                case Control.SHUTDOWN:
+                    answer = await self._shutdown(request)
                 case _:
                     answer = await self._commands.act(verb, request, principal)
         except ControlRefusal as error:
@@ -207,11 +208,12 @@ class ControlDoor:
             raise ControlRefusal(errno.EIO, f"unable to back up to {path}: {error}") from error
         return {"path": str(path)}
 
-    def _shutdown(self, request: Request) -> Answer:
+    async def _shutdown(self, request: Request) -> Answer:
+        """Answered when the agents are stopped; we leave a moment later."""
         agents = request.get("agents", "stop")
         if agents not in ("stop", "keep"):
             raise ControlRefusal(errno.EINVAL, '"agents" is "stop" or "keep"')
-        self._shut_down(agents)
+        await self._shut_down(agents)
         return {}
 
 

@@ -109,6 +109,7 @@ class Daemon:
         self.done: asyncio.Future[int]
         self._closers: list[Callable[[], None]] = []
         self._is_leaving = False
+        self._agents_settled = asyncio.Event()
         self._keeps_agents = True
         self._servers: list[Server] = []
         self._syscalls_gone = 0
@@ -158,12 +159,26 @@ class Daemon:
             len(self._fleet), len(children), int((time.monotonic() - began) * 1000),
         )  # fmt: skip
 
-    def shut_down(self, agents: str, status: int = 0) -> None:
-        """Leave: with "stop" every agent is stopped first, with "keep" they go on."""
+    def shut_down(self, agents: str, status: int = 0) -> "asyncio.Future[bool]":
+        """Leave: with "stop" every agent is stopped first, with "keep" they go on.
+
+        Returns what is done when the agents are as wanted; then we leave.
+        """
         if not self._is_leaving:
             self._is_leaving = True
             self._commands.is_leaving = True
             self._shutdown_task = self._loop.create_task(self._leave(agents, status))
+            self._shutdown_task.add_done_callback(self._left)
+        return asyncio.ensure_future(self._agents_settled.wait())
+
+    def _left(self, task: "asyncio.Task[None]") -> None:
+        """Nothing keeps us from leaving, not even a mistake on the way."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.critical("unable to leave in order: %s", error, exc_info=error)
+        self._agents_settled.set()
+        if not self.done.done():
+            self.done.set_result(1)
 
     def reload(self) -> None:
         """Read the configuration again, for SIGHUP: errors go to the log, nothing by halves."""
@@ -382,6 +397,7 @@ class Daemon:
             self.paths.keeper_socket.unlink(missing_ok=True)
         elif status == 0:
             self._keeper.rest()
+        self._agents_settled.set()
         self._procfs.close(stop=not self._keeps_agents)
         if not self._keeps_agents:
             await self._await_procfs_end()

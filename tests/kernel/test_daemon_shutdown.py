@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from supervisord_asm.api.numbers import Control
+from supervisord_asm.api.wire import Frame, encode_frame
 from tests.kernel.daemon_host import DEADLINE_S, Host, Part, eventually, hosted, sh
 
 SLEEPS = sh("exec sleep 1000")
@@ -66,6 +68,7 @@ def test_a_shutdown_stops_all_and_leaves_nothing(host: Host) -> None:
     asmd, keeper = host.part("asmd"), host.part("keeper")
     done = host.ctl("shutdown")
     assert done.returncode == 0, done.stderr
+    assert list((host.cgroup / "agents").glob("*/")) == [], "answered when the agents are stopped"
     asmd.wait_gone()
     keeper.wait_gone()
     assert host.keeper_status() == 0
@@ -171,9 +174,12 @@ def test_a_shutdown_may_be_asked_for_twice_and_with_open_connections(host: Host)
     eventually(lambda: host.said("slow") == ["up"], "its trap")
     with host.client() as first, host.agent_client() as second:
         assert second.call(500, (4096, 0, 0, 0))[0] > 0
-        first.control(Control.SHUTDOWN)
-        first.control(Control.SHUTDOWN)
+        frame = encode_frame(Frame(int(Control.SHUTDOWN), 1, b"{}"))
+        with socket.socket(socket.AF_UNIX) as impatient:
+            impatient.connect(str(host.paths.control_socket))
+            impatient.sendall(frame)
         assert first.control(Control.STATUS)["system"]["agents_total"] == 1
+        first.control(Control.SHUTDOWN)
         assert host.keeper_status() == 0
     wait_nothing_left(host)
 
