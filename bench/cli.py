@@ -3,7 +3,7 @@
 With Debian's /usr/bin/python3, as people run it; the floor is that interpreter with nothing to do.
 The daemon has 1,000 idle agents. All commands take turns, round by round.
 
-    bench/cli.py [--agents N] [--rounds N]
+    python -m bench.cli [--agents N] [--rounds N]
 """
 
 import argparse
@@ -12,10 +12,10 @@ import sys
 import time
 from typing import Any
 
-from ours import ROOT, Ours
-from processes import run_timed
-from report import conditions, keep, spread, table
-from slots import Slots, build
+from bench.ours import ROOT, Ours
+from bench.processes import run_timed
+from bench.report import conditions, keep, spread, table
+from bench.slots import Slots, build
 
 PYTHON = "/usr/bin/python3"
 START_UP_MAX_MS = 60.0

@@ -17,8 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from processes import descendants
-from slots import BENCH, BUILT, Slots, build
+from bench.processes import descendants
+from bench.slots import BENCH, BUILT, Slots, build
 
 PEERS = BUILT / "peers"
 VENV = BUILT / "venv"

@@ -16,8 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from slots import Slots
-
+from bench.slots import Slots
 from supervisord_asm.api.client import Client, ClientError
 from supervisord_asm.api.numbers import Control
 from supervisord_asm.kernel.cgroupfs import find_cgroup2_root
