@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.vm import payload
 from tests.vm.cache import Cache
 from tests.vm.debian import install_tools, run
+from tests.vm.emulator import fetch as fetch_emulator
 from tests.vm.image import GUEST, ROOT, Image, build_image
 from tests.vm.kernel import SOURCES, fetch
 from tests.vm.machine import (
@@ -117,6 +118,7 @@ def run_suite(chosen: argparse.Namespace) -> int:
     fcntl.flock(lock, fcntl.LOCK_EX)  # to the end of this process: a second such run waits
     shutil.rmtree(folder, ignore_errors=True)  # of the run before
     folder.mkdir()
+    emulator = fetch_emulator(cache)
     image = build_image(cache, fetch(cache, chosen.kernel))
     environment = {
         "ASM_TEST_SUITE": chosen.suite,
@@ -131,14 +133,14 @@ def run_suite(chosen: argparse.Namespace) -> int:
     payload.write(cache, drive, environment, chosen.pytest, chosen.wheel)
     accelerator = chosen.accelerator
     if accelerator == "auto":
-        accelerator = choose_accelerator(cache, image.vmlinuz)
+        accelerator = choose_accelerator(cache, emulator, image.vmlinuz)
     if chosen.keep:
         disk = folder / "disk.ext4"
         run("cp", "--sparse=always", "--reflink=auto", image.disk, disk)
         image = Image(image.vmlinuz, image.initrd, disk)
     say(f"{chosen.suite} suite on {chosen.kernel}, {accelerator}; "
         f"ready after {time.monotonic() - begun_s:.1f} s")  # fmt: skip
-    command = qemu_command(image, drive, folder, accelerator, keep=chosen.keep)
+    command = qemu_command(emulator, image, drive, folder, accelerator, keep=chosen.keep)
     ending = run_machine(command, folder / "output.log", LIMIT_S)
     if not chosen.keep:
         drive.unlink()

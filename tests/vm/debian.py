@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 RELEASE = "bookworm"
@@ -15,7 +16,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 # program -> package. Looked for before anything else, and installed when missing.
 TOOLS = {
-    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-system-x86_64": "qemu-system-x86",  # for its libraries: see emulator.py
     "debootstrap": "debootstrap",
     "mkfs.ext4": "e2fsprogs",
     "cpio": "cpio",
@@ -61,34 +62,46 @@ def mirror() -> str:
     return found[1]
 
 
-def unpack_newest(pattern: str, release: str, state: Path, place: Path) -> str:
-    """Unpack the newest package whose name matches `pattern` into `place`; return its name.
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """One part of Debian's archive, read through a source list and an apt state of its own."""
 
-    Uses a source list and an apt state of its own, in the folder `state`.
-    """
-    for folder in ("lists/partial", "cache/archives/partial"):
-        (state / folder).mkdir(parents=True)
-    sources = state / "sources.list"
-    sources.write_text(f"deb [signed-by={KEYRING}] {mirror()} {release} main\n")
-    options = [
-        f"Dir::Etc::sourcelist={sources}",
-        "Dir::Etc::sourceparts=-",
-        f"Dir::State::lists={state}/lists",
-        f"Dir::Cache={state}/cache",
-        "APT::Sandbox::User=root",
-    ]
-    apart = [word for option in options for word in ("-o", option)]
-    run("apt-get", *apart, "update")
-    listed = run("apt-cache", *apart, "search", "--names-only", pattern)
-    names = [line.split()[0] for line in listed.splitlines()]
-    if not names:
-        raise RuntimeError(f"unable to find a package {pattern} in {release}")
-    # Numbers by value: 6.1.0-9 is older than 6.1.0-50.
-    name = max(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
-    run("apt-get", *apart, "download", name, cwd=state)
-    (package,) = state.glob("*.deb")
-    run("dpkg", "-x", package, place)
-    return name
+    options: tuple[str, ...]
+    state: Path
+
+    @classmethod
+    def open(cls, release: str, state: Path) -> "Archive":
+        """Make the apt state in the empty folder `state`, and fetch the index."""
+        for folder in ("lists/partial", "cache/archives/partial"):
+            (state / folder).mkdir(parents=True)
+        sources = state / "sources.list"
+        sources.write_text(f"deb [signed-by={KEYRING}] {mirror()} {release} main\n")
+        options = (
+            f"Dir::Etc::sourcelist={sources}",
+            "Dir::Etc::sourceparts=-",
+            f"Dir::State::lists={state}/lists",
+            f"Dir::Cache={state}/cache",
+            "APT::Sandbox::User=root",
+        )
+        archive = cls(tuple(word for option in options for word in ("-o", option)), state)
+        run("apt-get", *archive.options, "update")
+        return archive
+
+    def newest(self, pattern: str) -> str:
+        """Return the package whose name matches and has the highest numbers in it."""
+        listed = run("apt-cache", *self.options, "search", "--names-only", pattern)
+        names = [line.split()[0] for line in listed.splitlines()]
+        if not names:
+            raise RuntimeError(f"unable to find a package {pattern}")
+        # Numbers by value: 6.1.0-9 is older than 6.1.0-50.
+        return max(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+
+    def unpack(self, names: list[str], place: Path) -> None:
+        """Unpack packages into `place`, without what they depend on."""
+        run("apt-get", *self.options, "download", *names, cwd=self.state)
+        for package in self.state.glob("*.deb"):
+            run("dpkg", "-x", package, place)
+            package.unlink()
 
 
 def bootstrap(packages: tuple[str, ...], tree: Path) -> None:

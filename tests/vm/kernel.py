@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.vm.cache import Cache, digest
-from tests.vm.debian import RELEASE, unpack_newest
+from tests.vm.debian import RELEASE, Archive
 
 # version -> the archive's part that has it, and the names to choose the newest from.
 SOURCES = {
@@ -54,7 +54,8 @@ def fetch(cache: Cache, version: str) -> Kernel:
         """Unpack, and keep what is used."""
         print(f"vm: fetching a {version} kernel", flush=True)
         root = folder / "unpacked"
-        unpack_newest(pattern, release, folder / "apt", root)
+        archive = Archive.open(release, folder / "apt")
+        archive.unpack([archive.newest(pattern)], root)
         (source,) = (root / "lib/modules").iterdir()
         for useless in ("kernel/sound", "kernel/arch/x86/kvm"):
             shutil.rmtree(source / useless)

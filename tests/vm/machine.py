@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.vm.cache import Cache, digest
+from tests.vm.emulator import Emulator
 from tests.vm.image import Image
 
 # Under emulation: every CPU feature that qemu knows, but page tables of four levels, not five.
@@ -49,23 +50,23 @@ class Ending:
     qemu_status: int
 
 
-def choose_accelerator(cache: Cache, vmlinuz: Path) -> str:
+def choose_accelerator(cache: Cache, emulator: Emulator, vmlinuz: Path) -> str:
     """Return "kvm" if stock kernels run under it here, else "tcg"; tried once per machine."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
 
     def build(folder: Path) -> None:
         """Try it."""
-        (folder / "chosen").write_text(try_kvm(vmlinuz))
+        (folder / "chosen").write_text(try_kvm(emulator, vmlinuz))
 
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()
     return (cache.entry("accelerator", digest(boot), build) / "chosen").read_text()
 
 
-def try_kvm(vmlinuz: Path) -> str:
+def try_kvm(emulator: Emulator, vmlinuz: Path) -> str:
     """Return "kvm" if the kernel gets as far as its first message under it, else "tcg"."""
     command = [
-        *BOUND, "qemu-system-x86_64", "-M", "q35", "-cpu", CPU["kvm"], "-accel", "kvm",
+        *BOUND, *emulator.command, "-M", "q35", "-cpu", CPU["kvm"], "-accel", "kvm",
         "-m", "512", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
         "-kernel", str(vmlinuz), "-append", "console=ttyS0 earlyprintk=serial panic=-1",
     ]  # fmt: skip
@@ -79,12 +80,12 @@ def try_kvm(vmlinuz: Path) -> str:
 
 
 def qemu_command(
-    image: Image, drive: Path, folder: Path, accelerator: str, *, keep: bool
+    emulator: Emulator, image: Image, drive: Path, folder: Path, accelerator: str, *, keep: bool
 ) -> list[str]:
     """Return the command line. Output of the suite is qemu's standard output."""
     root = f"file={image.disk},if=virtio,format=raw,cache=unsafe"
     return [
-        *BOUND, *NICE, "qemu-system-x86_64", "-M", "q35", "-nodefaults", "-no-user-config",
+        *BOUND, *NICE, *emulator.command, "-M", "q35", "-nodefaults", "-no-user-config",
         "-cpu", CPU[accelerator], "-accel", ACCELERATOR[accelerator], "-smp", "2", "-m", "2G",
         "-display", "none", "-monitor", "none", "-no-reboot", "-net", "none",
         "-kernel", str(image.vmlinuz), "-initrd", str(image.initrd), "-append", KERNEL_LINE,
