@@ -93,6 +93,16 @@ def report(folder: Path, ending: Ending) -> int:
     return status
 
 
+def lock_to_the_end(path: Path) -> None:
+    """Hold a lock until this process ends; two runs of one suite would share a folder."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("another run of this suite is at work; waiting for its end")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
 def main(arguments: list[str]) -> int:
     """Do all of it; what could not be made ready is said in the words of the tool that failed."""
     try:
@@ -114,8 +124,7 @@ def run_suite(chosen: argparse.Namespace) -> int:
     cache = Cache(Path(place).absolute())
     folder = ROOT / "build/vm" / f"{chosen.suite}-{chosen.kernel}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # to the end of this process: a second such run waits
+    lock_to_the_end(Path(f"{folder}.lock"))
     shutil.rmtree(folder, ignore_errors=True)  # of the run before
     folder.mkdir()
     emulator = fetch_emulator(cache)
