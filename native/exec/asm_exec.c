@@ -105,8 +105,9 @@ static int read_spec(struct spec *ret_spec)
 		return -errno;
 	if (st.st_size < (off_t)sizeof(*spec.header) || st.st_size > SASM_EXEC_SPEC_BYTES_MAX)
 		return -EINVAL;
-	/* Private and writable: execve wants non-const strings, and the file may be shared by lives. */
-	base = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, SASM_EXEC_FD_SPEC, 0);
+	/* Private and writable: execve wants non-const strings, and lives may share the file. */
+	base = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+		    SASM_EXEC_FD_SPEC, 0);
 	if (base == MAP_FAILED)
 		return -errno;
 	spec.header = (const struct sasm_exec_header *)base;

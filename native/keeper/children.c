@@ -51,7 +51,8 @@ struct sasm_child *sasm_child_find(uint32_t agent_id, uint32_t run)
 	for (int i = 0; i < sasm_children_end; i++) {
 		struct sasm_child *child = &sasm_children[i];
 
-		if (child->used && !child->refused && child->agent_id == agent_id && child->run == run)
+		if (child->used && !child->refused && child->agent_id == agent_id &&
+		    child->run == run)
 			return child;
 	}
 	return NULL;
@@ -59,9 +60,12 @@ struct sasm_child *sasm_child_find(uint32_t agent_id, uint32_t run)
 
 struct sasm_child *sasm_child_find_pid(pid_t pid)
 {
-	for (int i = 0; i < sasm_children_end; i++)
-		if (sasm_children[i].used && !sasm_children[i].exited && sasm_children[i].pid == pid)
-			return &sasm_children[i];
+	for (int i = 0; i < sasm_children_end; i++) {
+		struct sasm_child *child = &sasm_children[i];
+
+		if (child->used && !child->exited && child->pid == pid)
+			return child;
+	}
 	return NULL;
 }
 

@@ -32,7 +32,8 @@ from supervisord_asm.kernel.keeper_channel import (
 
 LIBEXEC = Path(supervisord_asm.__file__).parent / "libexec"
 KEEPER, EXEC = LIBEXEC / "asm-keeper", LIBEXEC / "asm-exec"
-TIMEOUT_S = 10.0
+# Generous: a virtual machine without KVM is ten times slower.
+TIMEOUT_S = 30.0
 AGENT = 100
 RLIM_INFINITY = (1 << 64) - 1
 CLD_EXITED, CLD_KILLED, CLD_DUMPED = 1, 2, 3

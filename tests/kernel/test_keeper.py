@@ -254,7 +254,7 @@ def test_a_double_forked_orphan_is_reaped_by_the_keeper(rig: Rig, asmd: Asmd) ->
 
 
 def test_a_storm_of_orphans_leaves_no_zombie(rig: Rig, asmd: Asmd) -> None:
-    script = "for i in $(seq 3000); do (sleep 0.3 &) ; done; exit 3"
+    script = "for i in $(seq 1000); do (sleep 0.3 &) ; done; exit 3"
     run, _ = asmd.start(shell(script))
     assert asmd.end(run).wait_status == 3
     wait_for(lambda: rig.children() == [], "all orphans have been reaped", 30.0)
@@ -278,20 +278,19 @@ def test_zombies_that_came_while_the_keeper_was_held_all_go(
 
 
 def test_two_thousand_births_leave_no_descriptor_behind(rig: Rig, asmd: Asmd) -> None:
-    run, _ = asmd.start(spec_of("/bin/true"), run=1)
+    run, _ = asmd.start(spec_of("/bin/true"))
     asmd.end(run)
     asmd.acknowledge(run)
     asmd.sync()
-    before, ours = rig.descriptors(), len(os.listdir("/proc/self/fd"))
-    for number in range(2, 2002):
-        spec = spec_of("/bin/true") if number % 3 else spec_of("/nowhere")
-        run = asmd.spawn(spec, run=number)
-        asmd.end(run)
-        asmd.acknowledge(run)
+    before = rig.descriptors()
+    for _ in range(20):
+        specs = [spec_of("/bin/true") if n % 3 else spec_of("/nowhere") for n in range(100)]
+        for run in [asmd.spawn(spec) for spec in specs]:
+            asmd.end(run)
+            asmd.acknowledge(run)
     asmd.sync()
     assert asmd.children == []
     assert rig.descriptors() == before
-    assert len(os.listdir("/proc/self/fd")) >= ours
 
 
 # -- Output while nobody reads it.

@@ -57,7 +57,7 @@ def test_the_program_begins_when_the_gate_opens_and_not_before(asmd: Asmd, gate:
     run = asmd.spawn(shell("echo begun"), gate=gate)
     pid = asmd.take(Kind.SPAWNED, run.agent_id, run.run).pid
     wait_at_the_gate(asmd, run.run, pid)
-    assert os.readlink(f"/proc/{pid}/exe") == str(EXEC)
+    assert os.readlink(f"/proc/{pid}/exe") == str(EXEC.resolve())
     gate.open()
     assert asmd.take(Kind.EXECED, run.agent_id, run.run).result == 0
     assert run.output() == (b"begun\n", b"")
