@@ -173,7 +173,9 @@ def test_signals_are_neither_blocked_nor_ignored(rig: Rig, asmd: Asmd) -> None:
     assert "SigBlk:\t0000000000000000" not in keeper
     found = status(asmd)
     names = ("SigBlk", "SigIgn", "SigCgt", "SigPnd", "ShdPnd")
-    assert {int(found[name], 16) for name in names} == {0}
+    # 32 and 33 are the C library's own (nptl(7)); the sanitizers' one leaves them behind.
+    own = 0b11 << 31
+    assert {int(found[name], 16) & ~own for name in names} == {0}
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o022, 0])
