@@ -118,6 +118,37 @@ def test_after_quit_a_killed_asmd_is_not_started_again(kept: Kept) -> None:
     assert len(kept.pids()) == 1
 
 
+def test_an_asmd_that_has_left_comes_back_on_request(tmp_path: Path) -> None:
+    with Kept(tmp_path, f"[ -e {tmp_path}/again ] && {STAYS}; sleep 0.2; exit 0") as kept:
+        asmd = kept.rig.connect()
+        _, pid = asmd.start(spec_of("/bin/sleep", "1000"))
+        asmd.close()
+        wait_for(lambda: "not restarting it" in kept.rig.log.read_text(), "asmd has left")
+        (tmp_path / "again").touch()
+        kept.rig.process.send_signal(signal.SIGUSR1)
+        kept.wait_for_start(2)
+        assert [child.pid for child in kept.rig.connect().children] == [pid]
+
+
+def test_an_asmd_that_is_leaving_comes_back_on_request(tmp_path: Path) -> None:
+    script = f"[ -e {tmp_path}/again ] && {STAYS}; touch {tmp_path}/again; sleep 0.5; exit 0"
+    with Kept(tmp_path, script) as kept:
+        kept.wait_for_start(1)
+        asmd = kept.rig.connect()
+        asmd.channel.send(KeeperMessage(Kind.QUIT))
+        asmd.close()
+        kept.rig.process.send_signal(signal.SIGUSR1)
+        kept.wait_for_start(2)
+        time.sleep(0.1)
+        assert kept.rig.process.poll() is None
+
+
+def test_a_keeper_without_an_asmd_of_its_own_passes_over_such_a_request(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.process.send_signal(signal.SIGUSR1)
+        rig.connect().sync()
+
+
 def test_children_live_on_while_asmd_is_started_again(kept: Kept) -> None:
     asmd = kept.rig.connect()
     _, pid = asmd.start(spec_of("/bin/sleep", "1000"))
