@@ -66,7 +66,8 @@ class Procfs:
         self._run = 0
         self._pidfd: int | None = None
         self._is_writer_armed = False
-        self._is_closing = False
+        self._lives = False  # or is being born, as far as the keeper has told
+        self._is_closing = self._is_stopping = False
         self._retry: asyncio.TimerHandle | None = None
         self._next_abort = 0.0
         self.trouble: str | None = "starting"
@@ -81,6 +82,7 @@ class Procfs:
                 os.close(fd)
             return
         self._pidfd = message.fds[0]
+        self._lives = True
         if len(message.fds) == 3:
             self._drain(message.run, message.fds[1], message.fds[2])
 
@@ -94,7 +96,10 @@ class Procfs:
         """News of the process from the keeper."""
         if message.kind is Kind.SPAWNED and message.result == 0:
             self._pidfd = message.fds[0]
+            if self._is_stopping:
+                self._signal(signal.SIGTERM)  # it was being born when we were told to leave
         elif message.kind is Kind.SPAWNED:
+            self._lives = False
             self.trouble = f"unable to start asm-procfs: {os.strerror(-message.result)}"
             logger.error("%s, retrying", self.trouble)
             self._retry_later()
@@ -109,7 +114,10 @@ class Procfs:
         """The keeper and with it asm-procfs is lost: begin again with the new one, in `cgroup`."""
         self._cgroup.close()
         self._cgroup = cgroup
+        # Its keeper's death does not end it: a change of uid has cleared what prctl(2) had set.
+        self._signal(signal.SIGKILL)
         self._close_pidfd()
+        self._lives = False
         self._disconnect()
         with contextlib.suppress(MountError):
             force_unmount(self._paths.fuse)
@@ -145,10 +153,11 @@ class Procfs:
     def close(self, stop: bool) -> None:
         """Let go; with `stop`, end it too (it unmounts on SIGTERM)."""
         self._is_closing = True
+        self._is_stopping = stop
         if self._retry is not None:
             self._retry.cancel()
         self._disconnect()
-        if stop and self._pidfd is not None:
+        if stop and self._lives:
             self._signal(signal.SIGTERM)
         else:
             self.ended.set()
@@ -190,6 +199,7 @@ class Procfs:
             return
         self._close_pidfd()
         self._disconnect()
+        self._lives = False
         self.ended.set()
         if self._is_closing:
             return
@@ -232,6 +242,7 @@ class Procfs:
         try:
             fds = (spec.fd, self._cgroup.fd, *pipes.write_ends, *pipes.read_ends)
             keeper.send(KeeperMessage(Kind.SPAWN, agent_id=PROCFS_ID, run=self._run, fds=fds))
+            self._lives = True
             self.ended.clear()
             stdout, stderr = pipes.take_read_ends()
             self._drain(self._run, stdout, stderr)

@@ -152,6 +152,22 @@ def test_sigusr2_makes_room_for_a_newer_asmd(host: Host) -> None:
     }
 
 
+@pytest.mark.parametrize("program", ["keeper", "procfs"])
+def test_a_part_that_dies_meanwhile_does_not_keep_the_rest(host: Host, program: str) -> None:
+    slow = sh("trap '' TERM; echo up; while :; do sleep 1; done")
+    host.write_agent("slow", slow, agent_id=100, stop={"grace": "500ms"})
+    host.write_agent("sleeper", SLEEPS, agent_id=101, restart=AT_ONCE)
+    host.start()
+    host.wait_tree()
+    eventually(lambda: host.said("slow") == ["up"], "its trap")
+    part = host.part(program)
+    with subprocess.Popen(host.command("asmctl", "shutdown"), env=host.environment) as command:
+        host.wait_state("slow", "stopping")
+        part.kill()
+        assert command.wait(DEADLINE_S) == 0
+    wait_nothing_left(host)
+
+
 def test_a_shutdown_with_a_reader_in_the_tree_ends(host: Host) -> None:
     host.write_agent("sleeper", SLEEPS, agent_id=100)
     host.start()
