@@ -18,8 +18,9 @@ KERNEL_FOLDERS = (TESTS / "kernel", TESTS / "clients")
 HOST_FILES = frozenset(
     {
         "test_api_client.py", "test_api_server.py", "test_daemon_configuration.py",
-        "test_daemon_disks.py", "test_daemon_hostile.py", "test_daemon_runs.py",
-        "test_daemon_sockets.py", "test_daemon_views.py", "test_fleet.py",
+        "test_daemon_disks.py", "test_daemon_hostile.py", "test_daemon_own_death.py",
+        "test_daemon_runs.py", "test_daemon_shutdown.py", "test_daemon_sockets.py",
+        "test_daemon_views.py", "test_fleet.py",
         "test_journal_crash.py", "test_journal_retention.py", "test_journal_store.py",
         "test_journal_verify.py", "test_logdrain_disk.py", "test_procfs_peer.py",
     }
