@@ -424,12 +424,12 @@ class Daemon:
                 logger.error("%d agents did not stop in %g s", len(late), patience_s)
 
     async def _await_procfs_end(self) -> None:
-        """It unmounts when it ends; if it does not end, the mount is cut."""
-        try:
+        """It cleans up when it ends; one that does not end, or was killed, is cleaned up after."""
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._procfs.ended.wait(), PROCFS_STOP_TIMEOUT_S)
-        except TimeoutError:
-            with contextlib.suppress(MountError):
-                force_unmount(self.paths.fuse)
+        with contextlib.suppress(MountError):
+            force_unmount(self.paths.fuse)
+        self.paths.procfs_socket.unlink(missing_ok=True)
 
     # -- Small answers for the parts.
 
