@@ -1,10 +1,13 @@
 """Leaving: all stopped and nothing left, or the agents kept for the next asmd; and many at once."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,24 +203,45 @@ def test_a_shutdown_may_be_asked_for_twice_and_with_open_connections(host: Host)
     wait_nothing_left(host)
 
 
-def descriptors(part: Part) -> list[str]:
-    """Return what a process has open."""
-    names = []
+def descriptors(part: Part) -> Counter[str]:
+    """Return what a process has open, by kind."""
+    names: Counter[str] = Counter()
     for path in Path(f"/proc/{part.pid}/fd").iterdir():
-        try:
-            names.append(os.readlink(path))
-        except FileNotFoundError:
-            continue  # closed while we looked
-    return sorted(names)
+        with contextlib.suppress(FileNotFoundError):  # closed while we looked
+            names[re.sub(r"\d+", "N", os.readlink(path))] += 1
+    return names
+
+
+def settled_descriptors(*parts: Part) -> list[Counter[str]]:
+    """Return what they have open once many looks agree."""
+    seen: list[list[Counter[str]]] = []
+
+    def look() -> bool:
+        seen.append([descriptors(part) for part in parts])
+        return len(seen) > 50 and all(counts == seen[-1] for counts in seen[-50:])
+
+    eventually(look, "a settled number of descriptors")
+    return seen[-1]
+
+
+def wait_descriptors(parts: list[Part], expected: list[Counter[str]]) -> None:
+    """Wait until they have open what they should: the last pipes go a moment later."""
+    eventually(
+        lambda: [descriptors(part) for part in parts] == expected, f"descriptors: {expected}"
+    )
 
 
 def test_a_hundred_agents_come_and_go_and_leave_nothing(host: Host) -> None:
-    for number in range(MANY):
-        host.write_agent(f"agent-{number}", SLEEPS, agent_id=100 + number, start="manual")
+    names = [f"agent-{number}" for number in range(MANY)]
+    for number, name in enumerate(names):
+        host.write_agent(name, SLEEPS, agent_id=100 + number, start="manual")
     host.start()
     host.wait_tree()
-    asmd, keeper = host.part("asmd"), host.part("keeper")
-    counts: list[tuple[int, int]] = []
+    parts = [host.part("asmd"), host.part("keeper")]
+    before = settled_descriptors(*parts)
+    # What is made once for all of an agent's lives.
+    log = re.sub(r"\d+", "N", str(host.paths.agent_log("agent-1")))
+    kept = before[0] + Counter({"/memfd:asm-exec-spec (deleted)": MANY, log: MANY})
     for round_ in range(1, 4):
         assert host.ctl("start", "--all").returncode == 0
         views = host.agents().values()
@@ -229,29 +253,12 @@ def test_a_hundred_agents_come_and_go_and_leave_nothing(host: Host) -> None:
         assert system["total_spawns"] == system["total_exits"] == round_ * MANY
         assert list((host.cgroup / "agents").glob("*/")) == []
         eventually(lambda: len(host.processes()) == 4, "only our own programs")
-        # The last acknowledgements and pipes go a moment later.
-        expected = counts[0] if counts else None
-
-        def look(expected: tuple[int, int] | None = expected) -> bool:
-            found = (len(descriptors(asmd)), len(descriptors(keeper)))
-            return expected is None or found == expected
-
-        if expected is None:
-            counts.append(settled_descriptors(asmd, keeper))
-        else:
-            eventually(look, f"as many descriptors as before: {expected}")
+        wait_descriptors(parts, [kept, before[1]])
     with host.agent_client() as client:
         answer = json.loads(client.call(500, (1 << 20, 0, 0, 0))[1])
     assert len(answer["agents"]) == MANY
-
-
-def settled_descriptors(asmd: Part, keeper: Part) -> tuple[int, int]:
-    """Return how many both have open once three looks agree."""
-    seen: list[tuple[int, int]] = []
-
-    def look() -> bool:
-        seen.append((len(descriptors(asmd)), len(descriptors(keeper))))
-        return len(seen) > 50 and len(set(seen[-50:])) == 1
-
-    eventually(look, "a settled number of descriptors")
-    return seen[-1]
+    for name in names:
+        host.remove_agent(name)
+    assert host.ctl("reload").returncode == 0
+    assert host.agents() == {}
+    wait_descriptors(parts, before)
