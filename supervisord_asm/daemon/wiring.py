@@ -15,11 +15,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from supervisord_asm.api.server import Caps, Peer, Server, over_rate
 from supervisord_asm.configuration import Configuration
-from supervisord_asm.core.daemon_spec import PathsSpec
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.lifecycle import Stop
 from supervisord_asm.core.restart import Cause
@@ -35,6 +34,7 @@ from supervisord_asm.daemon.door import AgentDoor
 from supervisord_asm.daemon.emptiness import EmptinessWatch
 from supervisord_asm.daemon.enrolment import Enrolment
 from supervisord_asm.daemon.fleet import AT_REST, Fleet
+from supervisord_asm.daemon.folders import make_folders, paths_of
 from supervisord_asm.daemon.interpret import Interpreter
 from supervisord_asm.daemon.keeper_link import KeeperLink
 from supervisord_asm.daemon.lock import Lock
@@ -55,7 +55,6 @@ from supervisord_asm.kernel.notify import notify, watchdog_interval_s
 from supervisord_asm.kernel.probes import ProbeError, Probes
 from supervisord_asm.kernel.sampler import Sampler
 from supervisord_asm.kernel.support_probe import probe_support
-from supervisord_asm.paths import Paths
 from supervisord_asm.store.journal import Journal
 
 # Strangers share one small allowance, however many uids they have.
@@ -66,36 +65,6 @@ PROCFS_STOP_TIMEOUT_S = 2.0
 STOP_PATIENCE_S = 10.0
 TRANSIENT_KEPT_S = 60.0
 logger = logging.getLogger(__name__)
-
-
-def paths_of(spec: PathsSpec) -> Paths:
-    """Return the spec's folders as paths."""
-    paths = Paths(
-        run=Path(spec.run), state=Path(spec.state), logs=Path(spec.logs), fuse=Path(spec.fuse),
-        bpffs=Path(spec.bpffs), config=Path(spec.config), cgroup=PurePosixPath(spec.cgroup),
-    )  # fmt: skip
-    if spec.libexec is None:
-        return paths
-    return Paths(
-        paths.run, paths.state, paths.logs, paths.fuse, paths.bpffs, paths.config, paths.cgroup,
-        Path(spec.libexec),
-    )  # fmt: skip
-
-
-def make_folders(paths: Paths, gid: int | None) -> None:
-    """Make our folders with their modes. Raises OSError."""
-    for folder, mode, group in (
-        (paths.run, 0o755, None),
-        # Agents reach their own folder below; the journal beside it is not theirs to see.
-        (paths.state, 0o711, None),
-        (paths.state / "agents", 0o711, None),
-        (paths.logs, 0o750, gid),
-        (paths.logs / "agents", 0o750, gid),
-    ):
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(mode)
-        if group is not None:
-            os.chown(folder, 0, group)
 
 
 class Daemon:
