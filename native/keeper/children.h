@@ -27,6 +27,7 @@ struct sasm_child {
 	bool refused; /* there is no process: exec_result says why, and the slot goes once told */
 	bool exited;
 	bool exec_done;
+	bool is_gated; /* born, but its program waits (exec/spec.h, SASM_EXEC_FD_GATE) */
 	uint8_t untold;
 	uint32_t agent_id;
 	uint32_t run;

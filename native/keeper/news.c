@@ -118,6 +118,15 @@ static bool send_news(struct sasm_keeper *keeper, const struct sasm_child *child
 	return send_record(keeper, &message, &child->pidfd, has_pidfd ? 1 : 0);
 }
 
+/*
+ * A birth that waits at its gate is no news yet: asmd is busy with its record just then, and both come
+ * sooner when it is not woken for this.
+ */
+static bool is_due(const struct sasm_child *child)
+{
+	return child->untold & (child->is_gated ? UNTOLD_NEWS & ~SASM_UNTOLD_SPAWNED : UNTOLD_NEWS);
+}
+
 /* One child's news in their order. False when the socket took no more. */
 static bool tell_news_of(struct sasm_keeper *keeper, struct sasm_child *child)
 {
@@ -175,7 +184,7 @@ void sasm_tell_news(struct sasm_keeper *keeper)
 		keeper->talk = SASM_TALK_NEWS;
 	}
 	for (int i = 0; i < sasm_children_end && keeper->untold; i++)
-		if (sasm_children[i].used && (sasm_children[i].untold & UNTOLD_NEWS) &&
+		if (sasm_children[i].used && is_due(&sasm_children[i]) &&
 		    !tell_news_of(keeper, &sasm_children[i]))
 			return;
 }

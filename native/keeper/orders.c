@@ -62,6 +62,7 @@ static int give_birth(struct sasm_keeper *keeper, const struct sasm_keeper_messa
 	child->pid = birth.pid;
 	child->pidfd = birth.pidfd;
 	child->status_fd = birth.status_fd;
+	child->is_gated = fds[SASM_SPAWN_GATE] >= 0;
 	take_output(child, fds);
 	sasm_tell(keeper, child, SASM_UNTOLD_SPAWNED);
 	if (birth.exec_result < 0) {

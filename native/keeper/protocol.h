@@ -24,7 +24,7 @@ enum sasm_keeper_type {
 	SASM_KEEPER_CHILD = 16, /* a child that lives or whose exit is not acknowledged */
 	SASM_KEEPER_SYNCED = 17, /* every CHILD has been said; result = how many */
 	/* result 0: pid, fd pidfd; else -errno and no child (-EBUSY: the cgroup is frozen) */
-	SASM_KEEPER_SPAWNED = 18,
+	SASM_KEEPER_SPAWNED = 18, /* with a gate: together with what comes of it */
 	SASM_KEEPER_EXECED = 19, /* result 0: the program runs; else -errno at `stage`; before EXITED */
 	SASM_KEEPER_EXITED = 20, /* wait_code, wait_status as waitid(2) gave them */
 };

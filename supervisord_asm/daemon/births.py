@@ -65,19 +65,21 @@ class Births:
         self._sampler = sampler
         self._logs = logs
         self._free_slots = list(range(slots - 1, -1, -1))
+        self._spare: Pipes | None = None
 
     def order(
         self, agent: Agent, run: int, keeper: KeeperChannel, gate: Gate | None = None
-    ) -> None:
-        """Prepare the run and send SPAWN. Raises BirthError, KeeperError.
+    ) -> list[int]:
+        """Prepare the run and send SPAWN; return the pipes' read ends, for `drain`.
 
-        With a gate, which is used then, the program is executed only when that opens.
+        With a gate, which is used then, the program is executed only when that opens. Raises
+        BirthError, KeeperError.
         """
         try:
             self._prepare(agent)
             assert agent.cgroup is not None
             assert agent.exec_spec is not None
-            pipes = Pipes(agent.uid, agent.gid)
+            pipes = self._pipes_for(agent)
         except (CgroupError, ProbeError, SamplerError, OSError) as error:
             raise BirthError(error.errno or errno.EIO, str(error)) from error
         except ExecSpecError as error:
@@ -91,9 +93,22 @@ class Births:
             keeper.send(KeeperMessage(Kind.SPAWN, agent_id=agent.agent_id, run=run, fds=fds))
             if gate is not None:
                 gate.use()
-            self.drain(agent, run, pipes.take_read_ends())
+            return pipes.take_read_ends()
         finally:
             pipes.close()
+
+    def provide(self) -> None:
+        """Make the next run's pipes now, while nobody waits for them."""
+        if self._spare is None:
+            with contextlib.suppress(OSError):  # then they are made when they are needed, or not
+                self._spare = Pipes(0, 0)
+
+    def _pipes_for(self, agent: Agent) -> "Pipes":
+        pipes, self._spare = self._spare, None
+        if pipes is None:
+            return Pipes(agent.uid, agent.gid)
+        pipes.give(agent.uid, agent.gid)
+        return pipes
 
     def drain(self, agent: Agent, run: int, read_ends: Sequence[int]) -> None:
         """Hand a run's pipes to the log drain, which owns them from here on."""
@@ -226,6 +241,11 @@ class Pipes:
             # Only our end: the agent gets the blocking pipe that programs expect.
             os.set_blocking(read_end, False)
             _enlarge(write_end)
+        self.give(uid, gid)
+
+    def give(self, uid: int, gid: int) -> None:
+        """Let a user own them."""
+        for write_end in self.write_ends:
             # Programs open /dev/stderr anew, which asks the inode's owner and not the descriptor.
             os.fchown(write_end, uid, gid)
 

@@ -7,14 +7,19 @@ longer of record and preparation, not both; and an asmd that dies in between tak
 
 import contextlib
 import os
+import threading
 
 
 class Gate:
-    """One pipe. Closed until `open` is called; `close` for those that nobody will open."""
+    """One pipe. Closed until `open` is called; `close` for those that nobody will open.
 
-    __slots__ = ("_read_end", "_write_end")
+    The two may be called from different threads; the first of them counts.
+    """
+
+    __slots__ = ("_lock", "_read_end", "_write_end")
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
 
     @property
@@ -28,15 +33,20 @@ class Gate:
         self._read_end = -1
 
     def open(self) -> None:
-        """Let the program begin. From any thread, but never beside `close`."""
-        with contextlib.suppress(OSError):  # who waited there is gone
-            os.write(self._write_end, b"\n")
-        os.close(self._write_end)
-        self._write_end = -1
+        """Let the program begin."""
+        with self._lock:
+            if self._write_end >= 0:
+                with contextlib.suppress(OSError):  # who waited there is gone
+                    os.write(self._write_end, b"\n")
+                os.close(self._write_end)
+                self._write_end = -1
 
     def close(self) -> None:
         """Let go of what is left; who still waits there ends without having begun."""
-        for end in (self._read_end, self._write_end):
-            if end >= 0:
-                os.close(end)
-        self._read_end = self._write_end = -1
+        if self._read_end >= 0:
+            os.close(self._read_end)
+            self._read_end = -1
+        with self._lock:
+            if self._write_end >= 0:
+                os.close(self._write_end)
+                self._write_end = -1

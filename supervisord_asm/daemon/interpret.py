@@ -114,11 +114,13 @@ class Interpreter:
                 signal.pidfd_send_signal(agent.pidfd, signal.SIGKILL)
 
     def _spawn_when_durable(self, agent: Agent, run: int) -> None:
-        gate = self._gate_of(agent, run)
+        gate = self._new_gate()
+        is_born = False
 
         def spawn(error: BaseException | None) -> None:
-            if gate is not None:
-                # It is born. Turned away only if nothing will ever be recorded.
+            if gate is not None and is_born:
+                self._births.provide()
+                # Turned away only if nothing will ever be recorded.
                 if isinstance(error, FINAL_ERRORS):
                     logger.error("agent %d may not begin: %s", agent.agent_id, error)
                     gate.close()
@@ -136,38 +138,49 @@ class Interpreter:
                 self._spawn(agent, run)
 
         self._recorder.after_durable(spawn)
+        if gate is not None:
+            # First, so that the disk is at work while we give the order.
+            self._recorder.open_when_durable(gate.open)
+            is_born = self._order_behind(gate, agent, run)
 
-    def _gate_of(self, agent: Agent, run: int) -> Gate | None:
-        """Have the run born now, up to a gate that opens when its record is durable.
-
-        None: it is to be born when that is so. What goes wrong now goes wrong once more then, and
-        is answered there: an effect is no place for a further event.
-        """
+    def _new_gate(self) -> Gate | None:
+        """Return what lets a run be born before its record is durable; None: it is born then."""
         if self.keeper is None or self._recorder.openings >= GATES_MAX:
             return None
         try:
-            gate = Gate()
+            return Gate()
         except OSError:
             return None
+
+    def _order_behind(self, gate: Gate, agent: Agent, run: int) -> bool:
+        """Have the run born up to its gate. False: it is not.
+
+        What goes wrong now goes wrong once more when the record is durable, and is answered there:
+        an effect is no place for a further event.
+        """
+        assert self.keeper is not None
         try:
-            self._births.order(agent, run, self.keeper, gate)
+            read_ends = self._births.order(agent, run, self.keeper, gate)
         except (BirthError, KeeperError):
             gate.close()
-            return None
-        self._recorder.open_when_durable(gate.open)
-        return gate
+            return False
+        # Behind the record, which the program waits for; so its output is not late.
+        self._loop.call_soon(self._births.drain, agent, run, read_ends)
+        return True
 
     def _spawn(self, agent: Agent, run: int) -> None:
         if self.keeper is None:
             self.dispatch(agent, SpawnRefused(ENOTCONN, "no keeper is there"))
             return
         try:
-            self._births.order(agent, run, self.keeper)
+            read_ends = self._births.order(agent, run, self.keeper)
         except BirthError as error:
             logger.error("unable to start agent %d: %s", agent.agent_id, error.text)
             self.dispatch(agent, SpawnRefused(error.errno, error.text))
         except KeeperError as error:
             self.on_keeper_error(error)
+        else:
+            self._births.drain(agent, run, read_ends)
 
     def _terminate(self, agent: Agent) -> None:
         if agent.pidfd is None:

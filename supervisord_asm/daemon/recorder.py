@@ -69,7 +69,10 @@ class Recorder:
         raise, and may touch nothing that is the loop's.
         """
         self._openings.append(opening)
-        self._plan_flush()
+        if self._journal.queued:
+            self._plan_flush()  # what comes meanwhile goes together
+        else:
+            self.flush()  # the disk is idle: what begins now is over earlier
 
     @property
     def openings(self) -> int:
