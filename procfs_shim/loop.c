@@ -26,6 +26,9 @@ static int serve_request(struct sasm_loop *loop, struct fuse_buf *buffer)
 
 	if (n > 0)
 		fuse_session_process_buf(loop->session, buffer);
+	/* An abort (fusectl, umount -f) may come before the unmount that was asked for. */
+	if (n == -ECONNABORTED)
+		fuse_session_exit(loop->session);
 	if (fuse_session_exited(loop->session))
 		return -ENODEV;
 	/* Short of memory the request stays queued and is asked for again. */
