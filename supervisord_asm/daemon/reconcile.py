@@ -163,6 +163,13 @@ class Reconciliation:
                 return Cause(str(event.data.get("cause", Cause.OPERATOR.value)))
         return Cause.OPERATOR
 
+    def _is_stop_newest(self, agent_id: int) -> bool:
+        """Whether the last that was recorded of the agent is somebody's wish that it be stopped."""
+        events = (event for event in reversed(self._recorder.history.recent)
+                  if event.agent_id == agent_id)  # fmt: skip
+        newest = next(events, None)
+        return newest is not None and newest.type is EventType.STOP
+
     def _adopt_transient(self, child: KeeperMessage) -> Agent | None:
         """An agent of `asmctl run`: its spec was never in a file, its history is in the journal."""
         known = self._recorder.history.agents.get(child.agent_id)
@@ -220,6 +227,9 @@ class Reconciliation:
                         "run": known.run, "crashed": False,
                     },
                 )  # fmt: skip
+            elif self._is_stop_newest(known.agent_id):
+                # Stopped while the last of its processes ended: that decides what follows.
+                end = Recalled(known.last_exit_code, known.last_exit_signal, Cause.OPERATOR)
             else:
                 last_cause = Cause(known.last_exit_cause or Cause.UNKNOWN.value)
                 end = Recalled(known.last_exit_code, known.last_exit_signal, last_cause)

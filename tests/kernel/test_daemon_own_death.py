@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from supervisord_asm.api.numbers import Control
+from supervisord_asm.core.events import Event, EventType
+from supervisord_asm.kernel.clock import boot_id, boottime_us, realtime_ns
+from supervisord_asm.store.journal import Journal
 from tests.kernel.daemon_host import Host, Part, eventually, hosted, sh
 
 AT_ONCE = {"kind": "on-failure", "max": 3, "backoff": "10ms"}
@@ -158,6 +161,33 @@ def test_a_stop_in_progress_is_not_forgotten(host: Host) -> None:
     view = host.wait_state("lingerer", "stopped")
     assert (view["last_exit_code"], view["last_exit_cause"]) == (3, "operator")
     assert (view["spawn_count"], view["crash_count"]) == (1, 0)
+
+
+def test_a_stop_while_the_last_processes_ended_is_not_forgotten(host: Host) -> None:
+    """The exit was recorded, then the stop; asmd and keeper died before the cgroup was empty."""
+    host.write_agent("crasher", SLEEPS, agent_id=100, restart=AT_ONCE)
+    host.start()
+    main = host.info("crasher")["pid"]
+    with host.asmd_kept_away():
+        host.part("keeper").kill()
+        eventually(lambda: not Path(f"/proc/{main}").exists(), "PDEATHSIG for the main process")
+        journal = Journal.open(host.paths.journal, clock=time.monotonic_ns)
+        crash = {
+            "code": 1,
+            "signal": None,
+            "cause": "error",
+            "pid": main,
+            "run": 1,
+            "crashed": True,
+        }
+        stop = {"by": "the test", "cause": "operator"}
+        for kind, data in ((EventType.EXIT, crash), (EventType.STOP, stop)):
+            journal.append([Event(kind, 100, boottime_us(), realtime_ns(), data, boot_id())])
+        assert journal.close() == 0
+        host.start_keeper()
+    view = host.wait_state("crasher", "stopped")
+    assert (view["spawn_count"], view["exit_count"], view["last_exit_code"]) == (1, 1, 1)
+    assert has_balance(host)
 
 
 def test_the_restart_limit_is_not_forgiven_by_asmds_death(host: Host) -> None:

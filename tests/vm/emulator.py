@@ -3,7 +3,7 @@
 bookworm's 7.2 hangs. A processor of its machine may translate kernel text while the other patches
 it, and then runs the old bytes for ever: both end in soft lockups in syscall_trace_enter, within a
 minute where something switches the syscall tracepoint on and off, as every start of asmd does. Seen
-here with thread=multi in 4 of 4 runs, never with thread=single (three times slower) or with 10.0;
+here with thread=multi in 3 of 3 runs, never with thread=single (three times slower) or with 10.0;
 that 8.1 locks the pages before it translates them fits. Delete this file, and take the installed
 qemu, when the reference is a Debian with a newer one.
 """
