@@ -58,6 +58,21 @@ struct sasm_sample {
 	int64_t syscall_rate;		/* of the last closed window, per second */
 	int64_t last_activity_us;	/* end of the last window in which it ran */
 	int64_t memory_source;		/* enum sasm_memory_source */
+	int64_t memory_anon_bytes;	/* gauges, at the time of the last measurement */
+	int64_t memory_shmem_bytes;
+	int64_t memory_file_bytes;
+	int64_t thread_count;
+	int64_t block_read_bytes;	/* block and network: counters */
+	int64_t block_write_bytes;
+	int64_t network_receive_bytes;
+	int64_t network_transmit_bytes;
+	int64_t page_fault_count;	/* minor and major */
+	int64_t major_fault_count;
+	int64_t context_switch_count;
+	int64_t socket_count;	/* open descriptors of sockets */
+	int64_t cpu_pressure_us;	/* "some" of PSI, in sum */
+	int64_t memory_pressure_us;
+	int64_t io_pressure_us;
 };
 
 /* One second, from timestamp_us on. */
@@ -67,6 +82,7 @@ struct sasm_window {
 	int64_t memory_bytes;		/* at its end */
 	int64_t syscall_count;
 	int64_t io_ops;
+	int64_t network_bytes;		/* received and sent */
 };
 
 /* What the sampler itself costs. */

@@ -156,6 +156,7 @@ int sasm_sampler_list_windows(const struct agent *agent, int64_t end_second,
 			.memory_bytes = memory_bytes,
 			.syscall_count = none ? none : entry->syscalls,
 			.io_ops = none ? none : entry->io_ops,
+			.network_bytes = SASM_ABSENT,
 		};
 	}
 	return found;

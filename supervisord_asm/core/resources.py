@@ -29,6 +29,8 @@ class Window:
     """At its end."""
     syscall_count: int | None
     io_ops: int | None
+    network_bytes: int | None = None
+    """Received and sent."""
 
 
 def cpu_percent_milli(windows: Sequence[Window], last: int) -> int | None:

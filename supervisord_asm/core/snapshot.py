@@ -65,6 +65,21 @@ class AgentView:
     fork_count: int | None = None
     exec_count: int | None = None
     process_exit_count: int | None = None
+    memory_anon_bytes: int | None = None
+    memory_shmem_bytes: int | None = None
+    memory_file_bytes: int | None = None
+    thread_count: int | None = None
+    block_read_bytes: int | None = None
+    block_write_bytes: int | None = None
+    network_receive_bytes: int | None = None
+    network_transmit_bytes: int | None = None
+    page_fault_count: int | None = None
+    major_fault_count: int | None = None
+    context_switch_count: int | None = None
+    socket_count: int | None = None
+    cpu_pressure_us: int | None = None
+    memory_pressure_us: int | None = None
+    io_pressure_us: int | None = None
     # Over the last closed one-second window.
     cpu_percent_milli: int | None = None
     syscall_rate: int | None = None

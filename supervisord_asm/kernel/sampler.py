@@ -58,6 +58,21 @@ class Row(NamedTuple):
     syscall_rate: int | None
     last_activity_us: int | None
     memory_source: int
+    memory_anon_bytes: int | None
+    memory_shmem_bytes: int | None
+    memory_file_bytes: int | None
+    thread_count: int | None
+    block_read_bytes: int | None
+    block_write_bytes: int | None
+    network_receive_bytes: int | None
+    network_transmit_bytes: int | None
+    page_fault_count: int | None
+    major_fault_count: int | None
+    context_switch_count: int | None
+    socket_count: int | None
+    cpu_pressure_us: int | None
+    memory_pressure_us: int | None
+    io_pressure_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +171,7 @@ class Sampler:
                 _known(buffer[i].memory_bytes),
                 _known(buffer[i].syscall_count),
                 _known(buffer[i].io_ops),
+                _known(buffer[i].network_bytes),
             )
             for i in range(code)
         ]
