@@ -8,7 +8,7 @@
  */
 
 #define SASM_LAYOUT_MAGIC 0x314E5541	/* "AUN1" */
-#define SASM_LAYOUT_VERSION 1
+#define SASM_LAYOUT_VERSION 2
 
 /*
  * One agent's figures on one CPU: rows[slot * cpus + cpu]. Monotone; the agent's figure is the
@@ -32,7 +32,11 @@ struct sasm_row {
 	uint64_t last_exit_ns;	/* CLOCK_BOOTTIME; written after the next two */
 	int32_t last_exit_pid;
 	int32_t last_exit_status;	/* as waitpid(2) gives it */
-	uint64_t reserved[5];
+	uint64_t page_faults;	/* that the agent's threads waited for: minor and major */
+	uint64_t major_faults;	/* of these: with a wait for the disk */
+	uint64_t network_receive_bytes;	/* of TCP and UDP over IP, without their headers */
+	uint64_t network_transmit_bytes;
+	uint64_t reserved[1];
 };
 
 /*

@@ -49,6 +49,10 @@ int sasm_probes_read(const struct sasm_probes *probes, uint32_t slot, struct sas
 		sum.exits += load(&row->exits);
 		sum.exits_error += load(&row->exits_error);
 		sum.exits_signal += load(&row->exits_signal);
+		sum.page_faults += load(&row->page_faults);
+		sum.major_faults += load(&row->major_faults);
+		sum.network_receive_bytes += load(&row->network_receive_bytes);
+		sum.network_transmit_bytes += load(&row->network_transmit_bytes);
 		take_last_exit(row, &sum);
 	}
 	sum.generation = load(&sasm_probes_row(probes, slot, 0)->generation);

@@ -63,6 +63,11 @@ class Counts:
     exits: int
     exits_error: int
     exits_signal: int
+    page_faults: int
+    """Minor and major."""
+    major_faults: int
+    network_receive_bytes: int
+    network_transmit_bytes: int
     last_exit_us: int | None
     last_exit_pid: int | None
     last_exit_status: int | None
@@ -152,6 +157,8 @@ class Probes:
         return Counts(
             row.syscalls, row.io_calls, row.switches, row.forks, row.execs,
             row.exits, row.exits_error, row.exits_signal,
+            row.page_faults, row.major_faults,
+            row.network_receive_bytes, row.network_transmit_bytes,
             row.last_exit_ns // 1000 if has_exit else None,
             row.last_exit_pid if has_exit else None,
             row.last_exit_status if has_exit else None,
