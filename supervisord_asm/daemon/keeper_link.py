@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import math
 import os
 import select
 import subprocess
@@ -52,6 +53,29 @@ SERVICE_ID_FIRST = 1 << 31
 logger = logging.getLogger(__name__)
 
 
+class LossPause:
+    """How long to wait for the next keeper: not at all after one loss, longer after many.
+
+    A fleet that is killed and begun anew many times a second does nothing but fill the journal.
+    """
+
+    FIRST_S, LONGEST_S = 0.25, 5.0
+    FORGOTTEN_S = 30.0
+
+    def __init__(self) -> None:
+        self._lost_at = -math.inf
+        self._delay_s = 0.0
+
+    def next(self, now_s: float) -> float:
+        """Take note of a loss; return the seconds to wait (0 for one after a quiet time)."""
+        if now_s - self._lost_at > self.FORGOTTEN_S:
+            self._delay_s = 0.0
+        else:
+            self._delay_s = min(max(2 * self._delay_s, self.FIRST_S), self.LONGEST_S)
+        self._lost_at = now_s
+        return self._delay_s
+
+
 class KeeperLink:
     """Owns the channel. `children` holds what the greeting told, for reconciling."""
 
@@ -69,6 +93,7 @@ class KeeperLink:
         self._fleet: Fleet
         self.channel: KeeperChannel | None = None
         self.is_leaving = False
+        self._pause = LossPause()
         self.on_service: Callable[[KeeperMessage], None]
         self.on_restored: Callable[[], None]
 
@@ -238,6 +263,17 @@ class KeeperLink:
         for agent in living:
             self._interpreter.kill_tree(agent)  # effect first, record after: this narrows
         self._recorder.record(EventType.KEEPER_LOST, 0, {"agents": len(living)})
+        delay_s = self._pause.next(time.monotonic())
+        if delay_s == 0:
+            self._replace(living)
+        else:
+            logger.error("it is lost again and again: the next one in %.1f s", delay_s)
+            self._loop.call_later(delay_s, self._replace, living)
+
+    def _replace(self, living: list[Agent]) -> None:
+        """Get a new keeper, and let those live again that died with the one before."""
+        if self.is_leaving:
+            return
         try:
             self.connect()
         except KeeperError as failure:

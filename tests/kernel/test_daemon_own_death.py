@@ -342,6 +342,20 @@ def test_a_lost_keepers_agents_are_killed_within_a_second(host: Host) -> None:
     assert time.monotonic() - began < 1.0
 
 
+def test_a_keeper_that_is_lost_again_and_again_is_not_replaced_in_a_loop(host: Host) -> None:
+    host.write_agent("sleeper", SLEEPS, agent_id=100, restart=AT_ONCE)
+    host.start()
+    began = time.monotonic()
+    for losses in range(1, 5):
+        host.part("keeper").kill()
+        view = host.wait_view("sleeper", lambda v: v["spawn_count"] == 1 + losses, "its next run")
+        host.wait_state("sleeper", "active")
+    # None, then 0.25, 0.5 and 1 s.
+    assert time.monotonic() - began > 1.7
+    assert (view["restart_count"], view["crash_count"]) == (0, 0)
+    assert has_balance(host)
+
+
 def test_what_both_left_behind_is_ended_before_anything_starts(host: Host) -> None:
     nest = (
         "[ -e second ] && exec sleep 1000; touch second;"
