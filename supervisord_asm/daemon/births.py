@@ -65,7 +65,6 @@ class Births:
         self._sampler = sampler
         self._logs = logs
         self._free_slots = list(range(slots - 1, -1, -1))
-        self._spare: Pipes | None = None
 
     def order(
         self, agent: Agent, run: int, keeper: KeeperChannel, gate: Gate | None = None
@@ -79,7 +78,7 @@ class Births:
             self._prepare(agent)
             assert agent.cgroup is not None
             assert agent.exec_spec is not None
-            pipes = self._pipes_for(agent)
+            pipes = Pipes(agent.uid, agent.gid)
         except (CgroupError, ProbeError, SamplerError, OSError) as error:
             raise BirthError(error.errno or errno.EIO, str(error)) from error
         except ExecSpecError as error:
@@ -96,19 +95,6 @@ class Births:
             return pipes.take_read_ends()
         finally:
             pipes.close()
-
-    def provide(self) -> None:
-        """Make the next run's pipes now, while nobody waits for them."""
-        if self._spare is None:
-            with contextlib.suppress(OSError):  # then they are made when they are needed, or not
-                self._spare = Pipes(0, 0)
-
-    def _pipes_for(self, agent: Agent) -> "Pipes":
-        pipes, self._spare = self._spare, None
-        if pipes is None:
-            return Pipes(agent.uid, agent.gid)
-        pipes.give(agent.uid, agent.gid)
-        return pipes
 
     def drain(self, agent: Agent, run: int, read_ends: Sequence[int]) -> None:
         """Hand a run's pipes to the log drain, which owns them from here on."""
@@ -241,11 +227,6 @@ class Pipes:
             # Only our end: the agent gets the blocking pipe that programs expect.
             os.set_blocking(read_end, False)
             _enlarge(write_end)
-        self.give(uid, gid)
-
-    def give(self, uid: int, gid: int) -> None:
-        """Let a user own them."""
-        for write_end in self.write_ends:
             # Programs open /dev/stderr anew, which asks the inode's owner and not the descriptor.
             os.fchown(write_end, uid, gid)
 

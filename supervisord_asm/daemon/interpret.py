@@ -119,7 +119,6 @@ class Interpreter:
 
         def spawn(error: BaseException | None) -> None:
             if gate is not None and is_born:
-                self._births.provide()
                 # Turned away only if nothing will ever be recorded.
                 if isinstance(error, FINAL_ERRORS):
                     logger.error("agent %d may not begin: %s", agent.agent_id, error)
