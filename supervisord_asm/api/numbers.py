@@ -44,6 +44,7 @@ class Control(enum.IntEnum):
     BACKUP = 1037
     SHUTDOWN = 1038
     RESOURCES = 1039
+    PROFILE = 1040
 
 
 DOOR_FIRST = int(min(Door))

@@ -183,7 +183,7 @@ def test_a_door_call_without_its_arguments_is_refused(host: Host) -> None:
     assert ask_as(0, host.paths.agent_socket, 500, payload="short")[0] == -errno.EINVAL
 
 
-@pytest.mark.parametrize("number", [0, 500, 502, 511, 1023, 1040, 2000, 65535])
+@pytest.mark.parametrize("number", [0, 500, 502, 511, 1023, 2000, 65535])
 def test_unknown_verbs_are_refused_on_the_control_socket(host: Host, number: int) -> None:
     with host.client() as client, pytest.raises(Refused) as caught:
         client.control(number)
