@@ -51,7 +51,7 @@ restart_asmd() {
 end_asmd() {
   local pid
   pid=$(cat "$run/asmd.pid" 2>/dev/null) || return 0
-  case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in
+  case $({ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null) in
     "$prefix/bin/python"*asmd*| "$prefix/bin/python"*supervisord_asm.daemon*) kill -s "$1" "$pid" 2>/dev/null || true ;;
   esac
 }
