@@ -45,6 +45,9 @@ class Control(enum.IntEnum):
     SHUTDOWN = 1038
     RESOURCES = 1039
     PROFILE = 1040
+    FREEZE = 1041
+    THAW = 1042
+    COST = 1041
 
 
 DOOR_FIRST = int(min(Door))

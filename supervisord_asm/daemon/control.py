@@ -20,6 +20,7 @@ from supervisord_asm.core.history import History
 from supervisord_asm.core.snapshot import AgentView, SystemView, agent_to_json, system_to_json
 from supervisord_asm.core.support import Check
 from supervisord_asm.daemon.commands import Commands
+from supervisord_asm.daemon.cost import CostMeter
 from supervisord_asm.daemon.fleet import Fleet, NoSuchAgent
 from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.reloading import Reloading
@@ -56,6 +57,7 @@ class ControlDoor:
         sampler: Sampler,
         journal: Journal,
         checks: Callable[[], list[Check]],
+        cost: CostMeter,
         shut_down: Callable[[str], Awaitable[object]],
     ) -> None:
         self._fleet = fleet
@@ -67,6 +69,7 @@ class ControlDoor:
         self._sampler = sampler
         self._journal = journal
         self._checks = checks
+        self._cost = cost
         self._shut_down = shut_down
         self._reads: dict[Control, Callable[[Request], Answer]] = {
             Control.STATUS: self._status,
@@ -109,10 +112,14 @@ class ControlDoor:
                     answer = await self._commands.wait(request)
                 case Control.RELOAD:
                     answer = self._reloading.reload(principal)
+                case Control.COST:
+                    answer = await self._cost.measure(request)
                 case Control.BACKUP:
                     answer = await self._backup(request)
                 case Control.SHUTDOWN:
                     answer = await self._shutdown(request)
+                case Control.FREEZE | Control.THAW:
+                    raise ControlRefusal(errno.EOPNOTSUPP, "freezing agents is not built yet")
                 case _:
                     answer = await self._commands.act(verb, request, principal)
         except ControlRefusal as error:
