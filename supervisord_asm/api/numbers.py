@@ -47,7 +47,7 @@ class Control(enum.IntEnum):
     PROFILE = 1040
     FREEZE = 1041
     THAW = 1042
-    COST = 1041
+    COST = 1043
 
 
 DOOR_FIRST = int(min(Door))
