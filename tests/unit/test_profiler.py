@@ -1,0 +1,216 @@
+"""The profiler: against naive lists, the sources' percentile table, the guard, its bounds."""
+
+import contextlib
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from supervisord_asm.core.profiler import (
+    DURATION_MAX_US,
+    OPERATIONS_MAX,
+    SAMPLES_MAX,
+    AgentProfiler,
+    OperationStats,
+    ProfileGuard,
+    SystemProfiler,
+    is_operation_name,
+    statistics,
+)
+
+OPERATIONS = ("process_request", "llm_request", "spawn")
+DURATIONS = st.integers(0, 10**7) | st.integers(0, DURATION_MAX_US)
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_us = 1_000
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+def naive(operation: str, samples: list[tuple[int, bool]]) -> OperationStats:
+    """Say the definition in the plainest way, with floats where the sources have them."""
+    if not samples:
+        return OperationStats(operation)
+    ordered = sorted(duration for duration, _ in samples)
+    count = len(ordered)
+    return OperationStats(
+        operation, count, len([1 for _, success in samples if success]), min(ordered), max(ordered),
+        sum(ordered) // count, ordered[count // 2],
+        ordered[min(int(0.95 * count), count - 1)], ordered[min(int(0.99 * count), count - 1)],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("count", "median", "p95", "p99"),
+    [(1, 0, 0, 0), (2, 1, 1, 1), (10, 5, 9, 9), (20, 10, 19, 19), (100, 50, 95, 99)],
+)
+def test_percentiles_are_the_samples_that_the_sources_name(
+    count: int, median: int, p95: int, p99: int
+) -> None:
+    stats = statistics("x", [(number, True) for number in range(count)])
+    shown = (stats.median_duration_us, stats.p95_duration_us, stats.p99_duration_us)
+    assert shown == (median, p95, p99)
+
+
+@given(st.lists(st.tuples(DURATIONS, st.booleans()), max_size=130))
+def test_statistics_are_those_of_plain_lists(samples: list[tuple[int, bool]]) -> None:
+    assert statistics("x", samples) == naive("x", samples)
+
+
+def test_the_guides_example() -> None:
+    clock = Clock()
+    system = SystemProfiler(clock)
+    profiler = system.add_agent(100)
+    for number in range(10):
+        start = profiler.start_operation("process_request")
+        clock.now_us += 100 + number
+        assert profiler.end_operation("process_request", start, number % 10 < 7)
+    stats = profiler.get_stats("process_request")
+    assert stats == OperationStats("process_request", 10, 7, 100, 109, 104, 105, 109, 109)
+    assert stats.success_rate == 0.7
+    assert profiler.operations() == ["process_request"]
+    assert profiler.get_all_stats() == [stats]
+    assert system.aggregate_stats("process_request") == stats
+    assert profiler.get_stats("llm_request") is None
+    assert system.aggregate_stats("llm_request") is None
+    assert system.get_agent(101) is None
+
+
+def test_without_samples_all_is_zero() -> None:
+    profiler = AgentProfiler(Clock())
+    profiler.record("spawn", 5, True)
+    profiler.reset()
+    assert profiler.get_stats("spawn") == OperationStats("spawn")
+    assert OperationStats("spawn").success_rate == 0.0
+    assert profiler.get_stats("never") is None
+
+
+def test_a_guard_records_success_failure_and_exceptions() -> None:
+    clock = Clock()
+    profiler = AgentProfiler(clock)
+    with profiler.guard("fine"):
+        clock.now_us += 7
+    with ProfileGuard(profiler, "failed") as guard:
+        clock.now_us += 8
+        guard.set_failed()
+    with contextlib.suppress(KeyError), profiler.guard("raised"):
+        clock.now_us += 9
+        raise KeyError
+    assert profiler.samples("fine") == [(7, True)]
+    assert profiler.samples("failed") == [(8, False)]
+    assert profiler.samples("raised") == [(9, False)]
+
+
+def test_durations_saturate() -> None:
+    clock = Clock()
+    profiler = AgentProfiler(clock)
+    profiler.end_operation("back", clock() + 500, True)
+    profiler.record("long", 1 << 70, False)
+    assert profiler.samples("back") == [(0, True)]
+    assert profiler.samples("long") == [(DURATION_MAX_US, False)]
+
+
+def test_operations_are_bounded_and_the_refused_are_counted() -> None:
+    profiler = AgentProfiler(Clock())
+    names = [f"operation-{number}" for number in range(OPERATIONS_MAX + 5)]
+    kept = [profiler.record(name, 1, True) for name in names]
+    assert kept == [True] * OPERATIONS_MAX + [False] * 5
+    assert profiler.record(names[0], 2, True), "a known one is kept"
+    assert profiler.refused_count == 5
+    assert len(profiler.operations()) == OPERATIONS_MAX
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\n", "a\x1b[31m", "ä", "x" * 65])
+def test_names_that_would_break_a_table_are_refused(name: str) -> None:
+    assert not is_operation_name(name)
+    with pytest.raises(ValueError, match="no name of an operation"):
+        AgentProfiler(Clock()).record(name, 1, True)
+
+
+def test_adding_an_agent_again_begins_anew_and_removing_drops() -> None:
+    system = SystemProfiler(Clock())
+    system.add_agent(1).record("spawn", 1, True)
+    assert system.add_agent(1).operations() == []
+    assert system.remove_agent(1)
+    assert not system.remove_agent(1)
+    assert system.operations() == []
+
+
+def test_an_aggregate_is_of_the_real_samples_and_not_of_averages() -> None:
+    system = SystemProfiler(Clock())
+    for duration in range(100):
+        system.add_agent(duration).record("spawn", duration * 1_000, duration != 50)
+    stats = system.aggregate_stats("spawn")
+    assert stats is not None
+    assert (stats.min_duration_us, stats.max_duration_us) == (0, 99_000)
+    assert (stats.p95_duration_us, stats.success_rate) == (95_000, 0.99)
+
+
+class Model(RuleBasedStateMachine):
+    """Every call against lists that keep everything and cut at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.system = SystemProfiler(self.clock)
+        self.known: dict[int, dict[str, list[tuple[int, bool]]]] = {}
+        self.changes = 0
+
+    @rule(agent_id=st.integers(0, 3))
+    def add(self, agent_id: int) -> None:
+        self.system.add_agent(agent_id)
+        self.known[agent_id] = defaultdict(list)
+
+    @rule(agent_id=st.integers(0, 3))
+    def remove(self, agent_id: int) -> None:
+        assert self.system.remove_agent(agent_id) == (self.known.pop(agent_id, None) is not None)
+
+    @rule(
+        agent_id=st.integers(0, 3), operation=st.sampled_from(OPERATIONS),
+        duration=st.integers(-5, 10**6), success=st.booleans(), times=st.integers(1, 60),
+    )  # fmt: skip
+    def record(
+        self, agent_id: int, operation: str, duration: int, success: bool, times: int
+    ) -> None:
+        profiler = self.system.get_agent(agent_id)
+        assert (profiler is None) == (agent_id not in self.known)
+        if profiler is None:
+            return
+        for number in range(times):
+            start = profiler.start_operation(operation)
+            self.clock.now_us += duration + number
+            profiler.end_operation(operation, start, success)
+            self.known[agent_id][operation].append((max(duration + number, 0), success))
+
+    @rule(agent_id=st.integers(0, 3))
+    def reset(self, agent_id: int) -> None:
+        profiler = self.system.get_agent(agent_id)
+        if profiler is not None:
+            profiler.reset()
+            for samples in self.known[agent_id].values():
+                samples.clear()
+
+    @invariant()
+    def agrees(self) -> None:
+        merged: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+        for agent_id, operations in self.known.items():
+            profiler = self.system.get_agent(agent_id)
+            assert profiler is not None
+            assert profiler.operations() == sorted(operations)
+            for operation, samples in operations.items():
+                retained = samples[-SAMPLES_MAX:]
+                assert profiler.samples(operation) == retained
+                assert profiler.get_stats(operation) == naive(operation, retained)
+                merged[operation] += retained
+        expected = [naive(name, merged[name]) for name in sorted(merged) if merged[name]]
+        assert self.system.aggregate_all() == expected
+
+
+TestModel = Model.TestCase
