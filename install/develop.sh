@@ -11,11 +11,11 @@ venv=.venv
 stamp=$venv/requirements.sha256
 bcc=/usr/lib/python3/dist-packages/bcc
 
-install/packages.sh build run
+install/packages.sh build run test
 wanted=$(cat pyproject.toml install/constraints.txt install/develop.sh | sha256sum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  "$python" install/requirements.py run dev >"$venv/requirements.txt"
+  "$python" install/requirements.py run plot dev >"$venv/requirements.txt"
   "$venv/bin/pip" install -qq --disable-pip-version-check --no-warn-script-location \
     -r "$venv/requirements.txt" -c install/constraints.txt
   # The tree itself, so that `python -m supervisord_asm...` and the tests' subprocesses find it from

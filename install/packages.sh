@@ -2,7 +2,7 @@
 # Debian packages that building needs, and those that running needs; installed only if missing.
 # Nothing of the first list is needed once the wheel is built: libbpf, libelf and zlib are linked in.
 #
-#   packages.sh [build|run|check]...     default: build run
+#   packages.sh [build|run|test|format]...     default: build run
 set -euo pipefail
 
 # gcc, make, pkg-config: the C programs and the extension; python3-dev: its headers.
@@ -11,6 +11,8 @@ build_packages=(gcc make pkg-config clang bpftool libbpf-dev libelf-dev zlib1g-d
   libc6-dev linux-libc-dev python3-dev python3-venv ca-certificates)
 # fuse3: fusermount3 and the fuse group's rules; libfuse3-3: asm-procfs; kmod: loads the fuse module.
 run_packages=(python3 fuse3 libfuse3-3 kmod util-linux passwd)
+# tmux: the terminal in which the tests run `asmctl top`.
+test_packages=(tmux)
 # C sources are formatted by `make fmt`.
 format_packages=(clang-format)
 
@@ -28,8 +30,9 @@ main() {
     case $list in
       build) wanted+=("${build_packages[@]}") ;;
       run) wanted+=("${run_packages[@]}") ;;
+      test) wanted+=("${test_packages[@]}") ;;
       format) wanted+=("${format_packages[@]}") ;;
-      *) echo "packages.sh: there is no list '$list' (build, run, format)" >&2; return 2 ;;
+      *) echo "packages.sh: there is no list '$list' (build, run, test, format)" >&2; return 2 ;;
     esac
   done
   mapfile -t missing < <(missing_of "${wanted[@]}")

@@ -27,7 +27,7 @@ build() {
   rm -rf build/wheels build/lib* build/bdist* ./*.egg-info
   mkdir -p "$wheels"
   PATH="$tools/bin:$PATH" "$tools/bin/pip" wheel -q --disable-pip-version-check --no-build-isolation \
-    -c install/constraints.txt -w "$wheels" . >"$log" 2>&1 || {
+    -c install/constraints.txt -w "$wheels" ".[plot]" >"$log" 2>&1 || {
     grep -E '[0-9]: error:|: \*\*\* |ERROR: ' "$log" | head -5 >&2
     die "unable to build the wheel: see $log"
   }
