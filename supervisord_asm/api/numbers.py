@@ -48,6 +48,7 @@ class Control(enum.IntEnum):
     FREEZE = 1041
     THAW = 1042
     COST = 1043
+    HISTORY = 1044
 
 
 DOOR_FIRST = int(min(Door))
