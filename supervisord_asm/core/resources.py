@@ -33,6 +33,55 @@ class Window:
     """Received and sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Sums over the last windows: of `seconds` that were asked for, the `windows` that exist."""
+
+    seconds: int
+    windows: int
+    cpu_time_us: int
+    syscall_count: int | None
+    io_ops: int | None
+    network_bytes: int | None = None
+    """Received and sent."""
+
+    @property
+    def cpu_percent_milli(self) -> int | None:
+        """CPU use; None without windows."""
+        return self.cpu_time_us * 100_000 // (self.windows * WINDOW_US) if self.windows else None
+
+    @property
+    def syscall_rate(self) -> int | None:
+        """Syscalls per second; None when they are not counted or there is no window."""
+        return self._rate(self.syscall_count)
+
+    @property
+    def io_rate(self) -> int | None:
+        """Read and write calls per second; None when not counted or without windows."""
+        return self._rate(self.io_ops)
+
+    @property
+    def network_rate(self) -> int | None:
+        """Bytes per second; None when not counted or without windows."""
+        return self._rate(self.network_bytes)
+
+    def _rate(self, amount: int | None) -> int | None:
+        return None if amount is None or not self.windows else amount // self.windows
+
+
+def span_of(windows: Sequence[Window], seconds: int) -> Span:
+    """Return the sums over the last windows. Raises ValueError for less than one second."""
+    chosen = _last(windows, seconds)
+    return Span(
+        seconds,
+        len(chosen),
+        sum(window.cpu_time_us for window in chosen),
+        _sum_if_all_known([window.syscall_count for window in chosen]),
+        _sum_if_all_known([window.io_ops for window in chosen]),
+        _sum_if_all_known([window.network_bytes for window in chosen]),
+    )
+
+
 def cpu_percent_milli(windows: Sequence[Window], last: int) -> int | None:
     """Return the CPU use over the last windows; None when there is none. May exceed one core."""
     chosen = _last(windows, last)
@@ -70,7 +119,10 @@ def _last(windows: Sequence[Window], last: int) -> Sequence[Window]:
 
 
 def _per_second(amounts: Sequence[int | None]) -> int | None:
+    total = _sum_if_all_known(amounts)
+    return None if total is None else total * 1_000_000 // (len(amounts) * WINDOW_US)
+
+
+def _sum_if_all_known(amounts: Sequence[int | None]) -> int | None:
     known = [amount for amount in amounts if amount is not None]
-    if not known or len(known) < len(amounts):
-        return None
-    return sum(known) * 1_000_000 // (len(known) * WINDOW_US)
+    return sum(known) if known and len(known) == len(amounts) else None

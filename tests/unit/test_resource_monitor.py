@@ -1,0 +1,222 @@
+"""The resource monitor: the sources' cases, and a model that keeps every second of a week."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisord_asm.core.resource_monitor import AgentMonitor, Monitor, ResourceMonitor, Usage
+from supervisord_asm.core.resources import Span, Window, span_of
+
+SECOND_US = 1_000_000
+WEEK_US = 7 * 24 * 3600 * SECOND_US
+# Steps of a life: mostly within a few windows, now and then hours of silence.
+PAUSES_US = st.one_of(
+    st.integers(0, 3 * SECOND_US), st.integers(0, 100 * SECOND_US), st.integers(0, WEEK_US // 20)
+)
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now_us: int = 10 * SECOND_US) -> None:
+        self.now_us = now_us
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+def test_the_sources_cases() -> None:
+    clock = Clock()
+    system = ResourceMonitor(clock)
+    agent = system.add_agent(100)
+    agent.record_cpu(100_000)
+    for _ in range(50):
+        agent.record_syscall()
+    agent.record_io(3)
+    agent.update_memory(1024)
+    agent.update_memory(2048)
+    agent.update_memory(1024)
+    assert agent.lifetime_stats() == (100_000, 50, 3)
+    assert (agent.current_memory(), agent.peak_memory()) == (1024, 2048)
+    assert agent.cpu_usage_rate(10) == 0.0, "the open window is not in a rate"
+    assert agent.syscall_rate(10) == agent.io_rate(10) == 0.0
+    clock.now_us += SECOND_US
+    assert agent.cpu_usage_rate(10) == 10.0
+    assert agent.syscall_rate(10) == 50.0, "by the one window that exists, not by ten"
+    assert agent.io_rate(1) == 3.0
+    assert agent.history() == [Window(10 * SECOND_US, 100_000, 1024, 50, 3)]
+    clock.now_us += SECOND_US
+    assert agent.cpu_usage_rate(10) == 5.0, "an idle second is a window of zeros"
+    assert agent.cpu_usage_rate(1) == 0.0
+    assert agent.history()[-1] == Window(11 * SECOND_US, 0, 1024, 0, 0)
+
+
+def test_a_rate_may_exceed_one_core() -> None:
+    clock = Clock()
+    agent = AgentMonitor(clock)
+    agent.record_cpu(3_500_000)
+    clock.now_us += SECOND_US
+    assert agent.cpu_usage_rate(5) == 350.0
+
+
+def test_the_system_is_the_sum_of_its_agents() -> None:
+    clock = Clock()
+    system = ResourceMonitor(clock)
+    assert (system.system_memory_usage(), system.system_cpu_usage(10)) == (0, 0.0)
+    for number in (1, 2, 3):
+        system.add_agent(number).update_memory(number << 20)
+        agent = system.get_agent(number)
+        assert agent is not None
+        agent.record_cpu(number * 100_000)
+    clock.now_us += SECOND_US
+    assert system.system_memory_usage() == 6 << 20
+    assert system.system_cpu_usage(10) == pytest.approx(60.0)
+
+
+def test_adding_again_resets_and_removing_drops() -> None:
+    system = ResourceMonitor(Clock())
+    system.add_agent(1).record_cpu(5)
+    assert system.add_agent(1).lifetime_stats() == (0, 0, 0)
+    assert system.remove_agent(1)
+    assert not system.remove_agent(1)
+    assert system.get_agent(1) is None
+    assert system.all_agents() == []
+
+
+def test_amounts_and_spans_are_checked() -> None:
+    agent = AgentMonitor(Clock())
+    for record in (agent.record_cpu, agent.record_syscall, agent.record_io, agent.update_memory):
+        with pytest.raises(ValueError, match="at least 0"):
+            record(-1)
+    with pytest.raises(ValueError, match="at least one window"):
+        agent.cpu_usage_rate(0)
+
+
+class Unknown(Usage):
+    """An agent whose syscalls nobody counts."""
+
+    def history(self) -> list[Window]:
+        return [Window(0, 250_000, None, None, None)]
+
+    def current_memory(self) -> int | None:
+        return None
+
+    def peak_memory(self) -> int | None:
+        return None
+
+    def lifetime_stats(self) -> tuple[int | None, int | None, int | None]:
+        return 250_000, None, None
+
+
+def test_what_has_no_source_is_unknown_and_not_zero() -> None:
+    class Unknowns(Monitor[Unknown]):
+        def get_agent(self, agent_id: int) -> Unknown | None:
+            return Unknown()
+
+        def all_agents(self) -> list[Unknown]:
+            return [Unknown()]
+
+    agent = Unknown()
+    assert agent.cpu_usage_rate(5) == 25.0
+    assert agent.syscall_rate(5) is None
+    assert agent.io_rate(5) is None
+    assert Unknowns().system_memory_usage() is None
+    assert Unknowns().system_cpu_usage(5) == 25.0
+
+
+def test_a_span_sums_what_exists() -> None:
+    windows = [Window(n * SECOND_US, 500_000, 10, n, 2 * n, 100 * n) for n in range(1, 5)]
+    assert span_of(windows, 3) == Span(3, 3, 1_500_000, 9, 18, 900)
+    whole = span_of(windows, 60)
+    assert whole == Span(60, 4, 2_000_000, 10, 20, 1000)
+    assert (whole.cpu_percent_milli, whole.syscall_rate, whole.io_rate) == (50_000, 2, 5)
+    assert whole.network_rate == 250
+    assert span_of([], 5) == Span(5, 0, 0, None, None, None)
+    assert span_of([], 5).cpu_percent_milli is None
+    assert span_of([], 5).syscall_rate is None
+
+
+class Model:
+    """Every second that ever was, in a dictionary."""
+
+    def __init__(self, now_us: int) -> None:
+        self.first = now_us // SECOND_US
+        self.amounts: dict[str, dict[int, int]] = {
+            kind: defaultdict(int) for kind in ("cpu", "syscalls", "io")
+        }
+        self.memory: list[tuple[int, int]] = []
+
+    def windows(self, now_us: int) -> list[Window]:
+        """Return the last 60 closed seconds, each found anew."""
+        end = now_us // SECOND_US
+        return [
+            Window(
+                second * SECOND_US, self.amounts["cpu"][second],
+                next((said for at, said in reversed(self.memory) if at <= second), 0),
+                self.amounts["syscalls"][second], self.amounts["io"][second],
+            )
+            for second in range(max(self.first, end - 60), end)
+        ]  # fmt: skip
+
+
+RECORDS = st.tuples(
+    PAUSES_US, st.sampled_from(["cpu", "syscalls", "io", "memory", "look"]), st.integers(0, 10**6)
+)
+
+
+@given(st.integers(0, 10**12), st.lists(RECORDS, max_size=60), st.integers(1, 70))
+def test_windows_are_those_of_a_model_that_forgets_nothing(
+    begun_us: int, records: list[tuple[int, str, int]], last: int
+) -> None:
+    clock, model = Clock(begun_us), Model(begun_us)
+    agent = AgentMonitor(clock)
+    calls: dict[str, Callable[[int], None]] = {
+        "cpu": agent.record_cpu, "syscalls": agent.record_syscall, "io": agent.record_io,
+    }  # fmt: skip
+    for pause_us, kind, amount in records:
+        clock.now_us += pause_us
+        second = clock.now_us // SECOND_US
+        if kind == "look":
+            assert agent.history() == model.windows(clock.now_us)
+        elif kind == "memory":
+            agent.update_memory(amount)
+            model.memory.append((second, amount))
+        else:
+            calls[kind](amount)
+            model.amounts[kind][second] += amount
+    clock.now_us += SECOND_US
+    windows = model.windows(clock.now_us)
+    assert agent.history() == windows
+    chosen = windows[-last:]
+    assert agent.cpu_usage_rate(last) == pytest.approx(
+        sum(window.cpu_time_us for window in chosen) / len(chosen) / 10_000
+    )
+    assert agent.lifetime_stats() == tuple(
+        sum(model.amounts[kind].values()) for kind in ("cpu", "syscalls", "io")
+    )
+    assert agent.peak_memory() == max((said for _, said in model.memory), default=0)
+
+
+def test_a_week_of_seconds() -> None:
+    """604,800 windows pass, most of them idle; the last 60 remain and the sums are exact."""
+    clock = Clock(0)
+    agent = AgentMonitor(clock)
+    busy = range(0, 7 * 24 * 3600, 7)
+    for second in busy:
+        clock.now_us = second * SECOND_US + second % SECOND_US
+        agent.record_cpu(second % 1000)
+    clock.now_us = WEEK_US
+    windows = agent.history()
+    assert [window.timestamp_us for window in windows] == [
+        WEEK_US - number * SECOND_US for number in range(60, 0, -1)
+    ]
+    assert [window.cpu_time_us for window in windows] == [
+        second % 1000 if second % 7 == 0 else 0 for second in range(604_740, 604_800)
+    ]
+    assert agent.lifetime_stats()[0] == sum(second % 1000 for second in busy)
+    clock.now_us += WEEK_US
+    assert agent.cpu_usage_rate(60) == 0.0
+    assert len(agent.history()) == 60
