@@ -19,7 +19,7 @@ from collections.abc import Callable
 from supervisord_asm.daemon.births import Pipes
 from supervisord_asm.daemon.keeper_link import SERVICE_ID_FIRST
 from supervisord_asm.daemon.publish import Publisher
-from supervisord_asm.kernel.cgroupfs import Cgroup
+from supervisord_asm.kernel.cgroupfs import Cgroup, CgroupError
 from supervisord_asm.kernel.exec_spec import ExecSpec, ExecSpecFile, describe_stage
 from supervisord_asm.kernel.keeper_channel import KeeperChannel, KeeperError, KeeperMessage, Kind
 from supervisord_asm.kernel.logdrain import LogDrain, LogDrainError
@@ -72,6 +72,13 @@ class Procfs:
         self._next_abort = 0.0
         self.trouble: str | None = "starting"
         self.ended = asyncio.Event()  # after close: the process is gone, or is let alone
+
+    def pids(self) -> list[int]:
+        """Return the pids of the server and of its unmounter; none while it does not run."""
+        try:
+            return self._cgroup.processes()
+        except CgroupError:
+            return []  # the cgroup is made anew, with a keeper
 
     def adopt(self, message: KeeperMessage) -> None:
         """An asm-procfs of an earlier asmd that still runs (or has ended): take it over."""

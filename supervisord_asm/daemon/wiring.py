@@ -30,6 +30,7 @@ from supervisord_asm.daemon.cgroup_layout import open_layout
 from supervisord_asm.daemon.commands import Commands
 from supervisord_asm.daemon.condition import Condition
 from supervisord_asm.daemon.control import ControlDoor
+from supervisord_asm.daemon.cost import CostMeter
 from supervisord_asm.daemon.door import AgentDoor
 from supervisord_asm.daemon.emptiness import EmptinessWatch
 from supervisord_asm.daemon.enrolment import Enrolment
@@ -263,6 +264,7 @@ class Daemon:
             fleet=self._fleet, snapshots=self._snapshots, history=self._recorder.history,
             system=self._condition.system, commands=commands, reloading=reloading,
             sampler=self._sampler, journal=self._journal, checks=self._condition.checks,
+            cost=CostMeter(sampler=self._sampler, processes=self._own_pids),
             shut_down=self.shut_down,
         )  # fmt: skip
         agent_door = AgentDoor(self._fleet, self._snapshots, self._texts)
@@ -421,6 +423,14 @@ class Daemon:
 
     def _keeper_pid(self) -> int:
         return self._keeper.channel.peer_pid() if self._keeper.channel is not None else 0
+
+    def _own_pids(self) -> Mapping[str, list[int]]:
+        keeper = self._keeper_pid()
+        return {
+            "asmd": [os.getpid()],
+            "asm-keeper": [keeper] if keeper else [],
+            "asm-procfs": self._procfs.pids(),
+        }
 
     def _syscalls_total(self) -> int | None:
         if self._probes is None:
