@@ -11,8 +11,6 @@
  */
 #include "running_slot.bpf.h"
 
-#include <bpf/bpf_tracing.h>
-
 char LICENSE[] SEC("license") = "GPL";
 
 /* Numbers of x86-64: read write pread64 pwrite64 readv writev sendfile, and the later ones. */
@@ -23,9 +21,6 @@ char LICENSE[] SEC("license") = "GPL";
 #define IO_COPY_FILE_RANGE 326
 #define IO_PREADV2 327
 #define IO_PWRITEV2 328
-
-/* Two threads of a process making one mark at once; more tries than that are never needed. */
-#define CLAIM_TRIES 4
 
 static __always_inline bool is_io_call(uint64_t number)
 {
@@ -82,7 +77,7 @@ int BPF_PROG(sched_process_fork, struct task_struct *parent, struct task_struct 
 {
 	struct sasm_row *row = current_row();
 
-	if (row && child->pid == child->tgid)
+	if (row && FIELD(child, pid) == FIELD(child, tgid))
 		row->forks++;
 	return 0;
 }
@@ -106,45 +101,35 @@ int BPF_PROG(sched_process_exec)
  */
 static __always_inline bool is_last_thread(struct task_struct *task)
 {
-	struct task_struct *leader = task->group_leader;
-	uint32_t *claim = 0;
+	struct signal_struct *signal = FIELD(task, signal);
+	struct task_struct *leader = FIELD(task, group_leader);
 
-	if (task->signal->live.counter != 0)
+	if (FIELD(signal, live.counter) != 0)
 		return false;
-	if (task->signal->nr_threads == 1)
-		return !bpf_task_storage_get(&claims, leader, 0, 0);
-	/* Making it fails when the other thread makes it at this moment: then it is there, next time. */
-	for (int i = 0; i < CLAIM_TRIES; i++) {
-		claim = bpf_task_storage_get(&claims, leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (claim)
-			break;
-	}
-	if (!claim) {
-		__sync_fetch_and_add(&state.drops[SASM_DROP_CLAIM], 1);
-		return true;
-	}
-	return __sync_val_compare_and_swap(claim, 0, 1) == 0;
+	return FIELD(signal, nr_threads) == 1 ? !is_claimed(leader) : claim(leader);
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(sched_process_exit, struct task_struct *task)
 {
 	struct sasm_row *row = current_row();
+	struct signal_struct *signal;
 	int status;
 
 	if (!row || !is_last_thread(task))
 		return 0;
+	signal = FIELD(task, signal);
 	/* As wait(2) reports it, kernel/exit.c, wait_task_zombie(). */
-	if (task->signal->flags & SIGNAL_GROUP_EXIT)
-		status = task->signal->group_exit_code;
+	if (FIELD(signal, flags) & SIGNAL_GROUP_EXIT)
+		status = FIELD(signal, group_exit_code);
 	else
-		status = task->group_leader->exit_code;
+		status = FIELD(FIELD(task, group_leader), exit_code);
 	row->exits++;
 	if (status & 0x7f)
 		row->exits_signal++;
 	else if (status)
 		row->exits_error++;
-	row->last_exit_pid = task->tgid;
+	row->last_exit_pid = FIELD(task, tgid);
 	row->last_exit_status = status;
 	*(volatile uint64_t *)&row->last_exit_ns = bpf_ktime_get_boot_ns();
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which agent's row does the running thread count into? The maps and the one answer that all
- * programs of counting.bpf.c share.
+ * Which agent's row does the running thread count into? The one answer that all programs of
+ * counting.bpf.c share.
  *
  * Finding the agent of a thread takes its cgroup's ancestor and a hash lookup, 60 ns or more. So it
  * is done once, when the thread is switched in, and noted for the CPU; every other program reads
@@ -18,61 +18,11 @@
  */
 #pragma once
 
-#include <linux/bpf.h>
-#include <stdbool.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-
-#include "kernel_types.h"
-#include "records_abi.h"
-
-const volatile uint32_t cpus_max;	/* possible CPUs of this host */
-const volatile uint32_t root_level;	/* of the agents' root cgroup */
-const volatile uint64_t root_id;
-
-struct sasm_state state = {};
-
-/* Size set at load: slots_max * cpus_max. Mapped by the sampler, hence not a per-CPU type. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, uint32_t);
-	__type(value, struct sasm_row);
-} rows SEC(".maps");
-
-/* Size set at load: cpus_max. Mapped: it tells the sampler who is on a CPU right now. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, uint32_t);
-	__type(value, struct sasm_cpu);
-} cpus SEC(".maps");
-
-/* Cgroup id of an agent to its tag. Preallocated: user space binds without a failure later. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, uint64_t);
-	__type(value, uint64_t);
-} tags SEC(".maps");
-
-/* On the leader of a thread group: 1 when its end was counted. Freed with the task. */
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, uint32_t);
-} claims SEC(".maps");
-
-/* How these maps were made; written by user space before they are pinned. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, uint32_t);
-	__type(value, struct sasm_layout);
-} layout SEC(".maps");
+#ifdef SASM_BCC
+#include "by_bcc.bpf.h"
+#else
+#include "by_core.bpf.h"
+#endif
 
 static __always_inline uint64_t cgroup_id(uint64_t address)
 {
@@ -86,11 +36,11 @@ static __always_inline uint64_t cgroup_id(uint64_t address)
  */
 static __always_inline uint64_t find_tag(struct task_struct *task)
 {
-	struct cgroup *cgroup = task->cgroups->dfl_cgrp;
+	struct cgroup *cgroup = FIELD(FIELD(task, cgroups), dfl_cgrp);
 	uint64_t path[2] = {}; /* the cgroups at the root's level and one below it */
 	uint64_t *tag, id;
 
-	if (cgroup->level <= (int)root_level)
+	if (FIELD(cgroup, level) <= (int)root_level)
 		return 0;
 	bpf_probe_read_kernel(path, sizeof(path),
 			      (char *)cgroup + bpf_core_field_offset(struct cgroup, ancestors) +
