@@ -25,8 +25,10 @@ static void free_agent(struct agent *agent)
 	close_fd(agent->procs_fd);
 	close_fd(agent->memory_fd);
 	close_fd(agent->peak_fd);
+	close_fd(agent->io_fd);
 	pthread_mutex_destroy(&agent->measuring);
-	free(agent->pids.pids);
+	free(agent->processes.items);
+	free(agent->blocks.tasks);
 	free(agent);
 }
 
@@ -45,6 +47,7 @@ static int open_fds(struct sasm_sampler *sampler)
 	if (sampler->timer_fd < 0 || sampler->stop_fd < 0 || sampler->pass_fd < 0 ||
 	    sampler->proc_fd < 0)
 		return -errno;
+	sampler->has_task_io = faccessat(sampler->proc_fd, "self/io", F_OK, 0) == 0;
 	return 0;
 }
 
@@ -131,7 +134,8 @@ int sasm_sampler_fd(const struct sasm_sampler *sampler)
 
 static int open_agent(int cgroup_fd, struct agent *agent)
 {
-	agent->memory_fd = agent->peak_fd = agent->stat_fd = agent->procs_fd = -1;
+	agent->memory_fd = agent->peak_fd = agent->io_fd = -1;
+	agent->stat_fd = agent->procs_fd = -1;
 	agent->cgroup_fd = fcntl(cgroup_fd, F_DUPFD_CLOEXEC, 3);
 	if (agent->cgroup_fd < 0)
 		return -errno;
@@ -144,6 +148,7 @@ static int open_agent(int cgroup_fd, struct agent *agent)
 	agent->memory_fd = sasm_cgroup_open(cgroup_fd, "memory.current");
 	if (agent->memory_fd >= 0)
 		agent->peak_fd = sasm_cgroup_open(cgroup_fd, "memory.peak");
+	agent->io_fd = sasm_cgroup_open(cgroup_fd, "io.stat");
 	return 0;
 }
 

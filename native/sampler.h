@@ -10,7 +10,11 @@
  * CPU time is the cgroup's cpu.stat, with the running slice up to the last tick.
  *
  * Memory is memory.current where the cgroup has it; otherwise anonymous and shmem pages over all
- * processes of the cgroup and those below, shared ones once when there is enough to share.
+ * processes of the cgroup and those below, shared ones once when there is enough to share. Blocks
+ * are io.stat, otherwise task I/O accounting (sampler_blocks.c says what that misses).
+ *
+ * A pass has a budget of CPU time for what is read per process (GAUGES_BUDGET_US). When more agents
+ * run than it is enough for, they take turns: counters are of this second, gauges some seconds old.
  *
  * Calls are thread-safe but open, start and close. None waits for a measurement, except remove and
  * now, which make one. All return 0 or -errno unless it says otherwise.
@@ -60,7 +64,7 @@ struct sasm_sample {
 	int64_t memory_source;		/* enum sasm_memory_source */
 	int64_t memory_anon_bytes;	/* gauges, at the time of the last measurement */
 	int64_t memory_shmem_bytes;
-	int64_t memory_file_bytes;
+	int64_t memory_file_bytes;	/* not part of memory_bytes, unless that is the cgroup's */
 	int64_t thread_count;
 	int64_t block_read_bytes;	/* block and network: counters */
 	int64_t block_write_bytes;
@@ -69,7 +73,7 @@ struct sasm_sample {
 	int64_t page_fault_count;	/* minor and major */
 	int64_t major_fault_count;
 	int64_t context_switch_count;
-	int64_t socket_count;	/* open descriptors of sockets */
+	int64_t socket_count;	/* open ones of every family, each once */
 	int64_t cpu_pressure_us;	/* "some" of PSI, in sum */
 	int64_t memory_pressure_us;
 	int64_t io_pressure_us;
@@ -85,6 +89,15 @@ struct sasm_window {
 	int64_t network_bytes;		/* received and sent */
 };
 
+/* Sums over the last windows that exist; a sum without a source is SASM_ABSENT. */
+struct sasm_span {
+	int64_t windows;
+	int64_t cpu_time_us;
+	int64_t syscall_count;
+	int64_t io_ops;
+	int64_t network_bytes;
+};
+
 /* What the sampler itself costs. */
 struct sasm_sampler_figures {
 	int64_t passes;
@@ -93,6 +106,7 @@ struct sasm_sampler_figures {
 	int64_t thread_cpu_us;		/* of the sampling thread, since its start */
 	int64_t agents;
 	int64_t measured;		/* in the last pass */
+	int64_t waiting;		/* of these: gauges had to wait for the next */
 	int64_t late_seconds;		/* passes that were left out: the host stood still */
 	int64_t failures;		/* readings that failed although the cgroup is there */
 };
@@ -128,6 +142,14 @@ int sasm_sampler_row(struct sasm_sampler *sampler, uint32_t slot, struct sasm_sa
 /* The closed windows since the agent was added, oldest first; returns how many. */
 int sasm_sampler_windows(struct sasm_sampler *sampler, uint32_t slot,
 			 struct sasm_window *ret_windows, uint32_t capacity);
+
+/*
+ * Of each slot, one span for each number of seconds, in this order. A free slot has no windows.
+ * ret_spans: slot_count times length_count.
+ */
+int sasm_sampler_spans(struct sasm_sampler *sampler, const uint32_t *slots, uint32_t slot_count,
+		       const uint32_t *seconds, uint32_t length_count,
+		       struct sasm_span *ret_spans);
 
 /* Measures now, outside the seconds: totals and gauges, neither windows nor rates. */
 int sasm_sampler_now(struct sasm_sampler *sampler, uint32_t slot);

@@ -72,9 +72,11 @@ static bool choose_depth(const struct sasm_sampler *sampler, struct agent *agent
 		has_run = sasm_sampler_has_run(sampler, agent, &agent->scanned_syscalls,
 					       &agent->scanned_switches) ||
 			  sampler->is_running[agent->slot];
-	if (agent->is_new || is_its_turn(sampler, agent->slot))
+	if (agent->is_new)
 		*ret_depth = MEASURE_ALL;
-	else if (has_run)
+	else if (is_its_turn(sampler, agent->slot))
+		*ret_depth = MEASURE_TURN;
+	else if (has_run || agent->is_waiting)
 		*ret_depth = MEASURE_ACTIVE;
 	else
 		*ret_depth = MEASURE_COUNTERS;
@@ -87,7 +89,8 @@ static uint32_t list_work(struct sasm_sampler *sampler)
 {
 	uint32_t count = 0;
 
-	for (uint32_t slot = 0; slot < sampler->slots_used; slot++) {
+	for (uint32_t i = 0; i < sampler->slots_used; i++) {
+		uint32_t slot = (sampler->first_slot + i) % sampler->slots_used;
 		struct agent *agent = sampler->agents[slot];
 
 		if (!agent || !choose_depth(sampler, agent, &sampler->depths[count]))
@@ -100,28 +103,69 @@ static uint32_t list_work(struct sasm_sampler *sampler)
 	return count;
 }
 
-static void measure_one(struct sasm_sampler *sampler, struct agent *agent, enum depth depth,
-			const struct span *span)
+/* Measures what is to be shown now, and returns whether gauges have to wait for the next pass. */
+static bool measure_within(struct sasm_sampler *sampler, struct agent *agent, enum depth depth,
+			   bool has_time, int64_t now_us, struct measurement *ret_measurement)
+{
+	if (depth >= MEASURE_ACTIVE && has_time) {
+		sasm_sampler_measure(sampler, agent, depth, now_us, ret_measurement);
+		return false;
+	}
+	sasm_sampler_measure(sampler, agent, MEASURE_COUNTERS, now_us, ret_measurement);
+	if (depth >= MEASURE_ACTIVE || ret_measurement->cpu_time_us > agent->closed_cpu_us) {
+		if (has_time)
+			sasm_sampler_measure(sampler, agent, MEASURE_ACTIVE, now_us,
+					     ret_measurement);
+		return !has_time;
+	}
+	if (agent->rare_cpu_us != agent->cpu_time_us)
+		sasm_sampler_measure(sampler, agent, MEASURE_SETTLED, now_us, ret_measurement);
+	return false;
+}
+
+/* Returns whether its gauges have to wait. */
+static bool measure_one(struct sasm_sampler *sampler, struct agent *agent, enum depth depth,
+			bool has_time, const struct span *span)
 {
 	struct measurement measurement;
+	bool is_waiting;
 
 	pthread_mutex_lock(&agent->measuring);
-	sasm_sampler_measure(sampler, agent, depth, span->now_us, &measurement);
-	if (depth == MEASURE_COUNTERS && measurement.cpu_time_us > agent->closed_cpu_us)
-		sasm_sampler_measure(sampler, agent, MEASURE_ACTIVE, span->now_us, &measurement);
+	is_waiting = measure_within(sampler, agent, depth, has_time, span->now_us, &measurement);
 	pthread_mutex_unlock(&agent->measuring);
 
 	pthread_mutex_lock(&sampler->lock);
+	agent->is_waiting = is_waiting;
 	sasm_sampler_publish(agent, &measurement, span->now_us, span);
 	sasm_sampler_drop(agent);
 	pthread_mutex_unlock(&sampler->lock);
+	return is_waiting;
+}
+
+/* Measures the listed agents; returns how many have to wait for the next pass. */
+static uint32_t measure_listed(struct sasm_sampler *sampler, uint32_t count,
+			       const struct span *span)
+{
+	int64_t end_us = clock_us(CLOCK_THREAD_CPUTIME_ID) + GAUGES_BUDGET_US;
+	uint32_t waiting = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t slot = sampler->work[i]->slot;
+		bool has_time = clock_us(CLOCK_THREAD_CPUTIME_ID) < end_us;
+
+		if (!measure_one(sampler, sampler->work[i], sampler->depths[i], has_time, span))
+			continue;
+		if (waiting++ == 0)
+			sampler->first_slot = slot;
+	}
+	return waiting;
 }
 
 static void pass(struct sasm_sampler *sampler)
 {
 	struct sasm_sampler_figures *figures = &sampler->figures;
 	struct span span = { .now_us = sasm_sampler_clock_us() };
-	uint32_t count;
+	uint32_t count, waiting;
 	int64_t took_us;
 
 	span.elapsed_us = span.now_us - sampler->last_pass_us;
@@ -135,8 +179,7 @@ static void pass(struct sasm_sampler *sampler)
 	pthread_mutex_lock(&sampler->lock);
 	count = list_work(sampler);
 	pthread_mutex_unlock(&sampler->lock);
-	for (uint32_t i = 0; i < count; i++)
-		measure_one(sampler, sampler->work[i], sampler->depths[i], &span);
+	waiting = measure_listed(sampler, count, &span);
 
 	took_us = sasm_sampler_clock_us() - span.now_us;
 	pthread_mutex_lock(&sampler->lock);
@@ -147,6 +190,7 @@ static void pass(struct sasm_sampler *sampler)
 	if (figures->longest_pass_us < took_us)
 		figures->longest_pass_us = took_us;
 	figures->measured = count;
+	figures->waiting = waiting;
 	figures->late_seconds += span.seconds - 1;
 	figures->thread_cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	pthread_mutex_unlock(&sampler->lock);

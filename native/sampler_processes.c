@@ -10,23 +10,23 @@
 #include "internal/cgroup_file.h"
 #include "internal/sampler_state.h"
 
-static int append(struct pids *pids, pid_t pid)
+static int append(struct processes *processes, pid_t pid)
 {
-	if (pids->count == pids->capacity) {
-		size_t capacity = pids->capacity ? 2 * pids->capacity : 16;
-		pid_t *grown = realloc(pids->pids, capacity * sizeof(*grown));
+	if (processes->count == processes->capacity) {
+		size_t capacity = processes->capacity ? 2 * processes->capacity : 16;
+		struct process *grown = realloc(processes->items, capacity * sizeof(*grown));
 
 		if (!grown)
 			return -ENOMEM;
-		pids->pids = grown;
-		pids->capacity = capacity;
+		processes->items = grown;
+		processes->capacity = capacity;
 	}
-	pids->pids[pids->count++] = pid;
+	processes->items[processes->count++] = (struct process){ .pid = pid };
 	return 0;
 }
 
 /* Appends the numbers of an open cgroup.procs, which comes a page at a time. */
-static int read_procs(int fd, struct pids *pids)
+static int read_procs(int fd, struct processes *processes)
 {
 	char text[4096];
 	off_t offset = 0;
@@ -46,7 +46,7 @@ static int read_procs(int fd, struct pids *pids)
 				continue;
 			}
 			/* 0: a process that our pid namespace does not show. */
-			code = append(pids, pid);
+			code = append(processes, pid);
 			pid = 0;
 		}
 		offset += length;
@@ -61,9 +61,10 @@ static bool has_children(int cgroup_fd)
 	return fstat(cgroup_fd, &status) == 0 && status.st_nlink > 2;
 }
 
-static int read_children(int cgroup_fd, struct pids *pids, int depth, int *left);
+static int read_children(int cgroup_fd, struct processes *processes, int depth, int *left);
 
-static int read_child(int parent_fd, const char *name, struct pids *pids, int depth, int *left)
+static int read_child(int parent_fd, const char *name, struct processes *processes, int depth,
+		      int *left)
 {
 	int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	int procs_fd, code = 0;
@@ -72,18 +73,18 @@ static int read_child(int parent_fd, const char *name, struct pids *pids, int de
 		return 0; /* gone meanwhile */
 	procs_fd = sasm_cgroup_open(fd, "cgroup.procs");
 	if (procs_fd >= 0) {
-		code = read_procs(procs_fd, pids);
+		code = read_procs(procs_fd, processes);
 		close(procs_fd);
 		if (code != -ENOMEM)
 			code = 0; /* threaded (EOPNOTSUPP: its domain lists them) or gone */
 	}
 	if (code == 0 && depth < NESTED_DEPTH_MAX && has_children(fd))
-		code = read_children(fd, pids, depth + 1, left);
+		code = read_children(fd, processes, depth + 1, left);
 	close(fd);
 	return code;
 }
 
-static int read_children(int cgroup_fd, struct pids *pids, int depth, int *left)
+static int read_children(int cgroup_fd, struct processes *processes, int depth, int *left)
 {
 	int fd = openat(cgroup_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -99,20 +100,20 @@ static int read_children(int cgroup_fd, struct pids *pids, int depth, int *left)
 		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
 			continue;
 		(*left)--;
-		code = read_child(cgroup_fd, entry->d_name, pids, depth, left);
+		code = read_child(cgroup_fd, entry->d_name, processes, depth, left);
 	}
 	closedir(directory);
 	return code;
 }
 
-int sasm_sampler_list_processes(int cgroup_fd, int procs_fd, struct pids *pids)
+int sasm_sampler_list_processes(int cgroup_fd, int procs_fd, struct processes *processes)
 {
 	int left = NESTED_CGROUPS_MAX;
 	int code;
 
-	pids->count = 0;
-	code = read_procs(procs_fd, pids);
+	processes->count = 0;
+	code = read_procs(procs_fd, processes);
 	if (code == 0 && has_children(cgroup_fd))
-		code = read_children(cgroup_fd, pids, 1, &left);
+		code = read_children(cgroup_fd, processes, 1, &left);
 	return code;
 }

@@ -17,22 +17,37 @@ static bool differs(const struct sasm_sample *a, const struct sasm_sample *b)
 	return memcmp(a, &same_time, sizeof(*a)) != 0;
 }
 
-static void publish_totals(struct sasm_sample *sample, const struct measurement *m)
+/* What was not measured stays what it was. */
+static void take(int64_t *figure, int64_t measured)
 {
-	const struct sasm_row *counts = &m->counts;
+	if (measured != SASM_ABSENT)
+		*figure = measured;
+}
 
-	sample->cpu_time_us = m->cpu_time_us;
+static void raise_to(int64_t *figure, int64_t measured)
+{
+	if (*figure < measured)
+		*figure = measured;
+}
+
+static void publish_gauges(struct sasm_sample *sample, const struct measurement *m)
+{
 	if (m->has_gauges) {
 		sample->memory_bytes = m->memory_bytes;
 		sample->memory_source = m->memory_source;
 		sample->process_count = m->processes;
-		if (sample->peak_memory_bytes < m->memory_bytes)
-			sample->peak_memory_bytes = m->memory_bytes;
-		if (sample->peak_memory_bytes < m->peak_bytes)
-			sample->peak_memory_bytes = m->peak_bytes;
+		sample->thread_count = m->threads;
+		raise_to(&sample->peak_memory_bytes, m->memory_bytes);
+		raise_to(&sample->peak_memory_bytes, m->peak_bytes);
 	}
-	if (!m->has_counts)
-		return;
+	take(&sample->memory_anon_bytes, m->memory.anonymous);
+	take(&sample->memory_shmem_bytes, m->memory.shmem);
+	take(&sample->memory_file_bytes, m->memory.file);
+	take(&sample->socket_count, m->sockets);
+}
+
+static void publish_counts(struct sasm_sample *sample, const struct sasm_row *counts)
+{
 	sample->syscall_count = (int64_t)counts->syscalls;
 	sample->io_ops = (int64_t)counts->io_calls;
 	sample->fork_count = (int64_t)counts->forks;
@@ -45,6 +60,32 @@ static void publish_totals(struct sasm_sample *sample, const struct measurement 
 		sample->last_exit_pid = counts->last_exit_pid;
 		sample->last_exit_status = counts->last_exit_status;
 	}
+	sample->network_receive_bytes = (int64_t)counts->network_receive_bytes;
+	sample->network_transmit_bytes = (int64_t)counts->network_transmit_bytes;
+	sample->page_fault_count = (int64_t)counts->page_faults;
+	sample->major_fault_count = (int64_t)counts->major_faults;
+	sample->context_switch_count = (int64_t)counts->switches;
+}
+
+static void publish_totals(struct sasm_sample *sample, const struct measurement *m)
+{
+	sample->cpu_time_us = m->cpu_time_us;
+	publish_gauges(sample, m);
+	raise_to(&sample->block_read_bytes, m->block_read_bytes);
+	raise_to(&sample->block_write_bytes, m->block_write_bytes);
+	raise_to(&sample->cpu_pressure_us, m->pressure_us[PRESSURE_CPU]);
+	raise_to(&sample->memory_pressure_us, m->pressure_us[PRESSURE_MEMORY]);
+	raise_to(&sample->io_pressure_us, m->pressure_us[PRESSURE_IO]);
+	if (m->has_counts)
+		publish_counts(sample, &m->counts);
+}
+
+/* Received and sent; SASM_ABSENT where it is not counted. */
+static int64_t network_bytes(const struct sasm_sample *sample)
+{
+	if (sample->network_receive_bytes == SASM_ABSENT)
+		return SASM_ABSENT;
+	return sample->network_receive_bytes + sample->network_transmit_bytes;
 }
 
 static int64_t per_second(int64_t amount, int64_t elapsed_us)
@@ -65,6 +106,7 @@ static void close_windows(struct agent *agent, const struct span *span)
 	int64_t cpu_us = sample->cpu_time_us - agent->closed_cpu_us;
 	int64_t syscalls = sample->syscall_count - agent->closed_syscalls;
 	int64_t io_ops = sample->io_ops - agent->closed_io;
+	int64_t network = network_bytes(sample) - agent->closed_network;
 	int64_t since_us = span->now_us - agent->added_us;
 	int64_t elapsed_us = span->elapsed_us < since_us ? span->elapsed_us : since_us;
 	int64_t count = span->seconds < SASM_WINDOWS ? span->seconds : SASM_WINDOWS;
@@ -80,6 +122,7 @@ static void close_windows(struct agent *agent, const struct span *span)
 			.memory_bytes = sample->memory_bytes,
 			.syscalls = part(syscalls, i, count),
 			.io_ops = part(io_ops, i, count),
+			.network_bytes = part(network, i, count),
 		};
 	}
 	sample->cpu_percent_milli = per_second(cpu_us, elapsed_us) / 10;
@@ -91,6 +134,7 @@ static void close_windows(struct agent *agent, const struct span *span)
 	agent->closed_cpu_us = sample->cpu_time_us;
 	agent->closed_syscalls = sample->syscall_count;
 	agent->closed_io = sample->io_ops;
+	agent->closed_network = network_bytes(sample);
 }
 
 void sasm_sampler_publish(struct agent *agent, const struct measurement *measurement,
@@ -113,6 +157,7 @@ void sasm_sampler_begin_windows(struct agent *agent, int64_t now_us)
 	agent->closed_cpu_us = agent->sample.cpu_time_us;
 	agent->closed_syscalls = agent->sample.syscall_count;
 	agent->closed_io = agent->sample.io_ops;
+	agent->closed_network = network_bytes(&agent->sample);
 }
 
 /* An idle agent's memory stays what it was when it last ran. */
@@ -133,7 +178,8 @@ static int64_t memory_before(const struct agent *agent, int64_t second)
 int sasm_sampler_list_windows(const struct agent *agent, int64_t end_second,
 			      struct sasm_window *ret_windows, uint32_t capacity)
 {
-	int64_t none = agent->sample.syscall_count == SASM_ABSENT ? SASM_ABSENT : 0;
+	bool has_counts = agent->sample.syscall_count != SASM_ABSENT;
+	bool has_network = agent->sample.network_receive_bytes != SASM_ABSENT;
 	int64_t first = end_second - SASM_WINDOWS;
 	int64_t memory_bytes;
 	int found = 0;
@@ -154,9 +200,9 @@ int sasm_sampler_list_windows(const struct agent *agent, int64_t end_second,
 			.timestamp_us = second * 1000000,
 			.cpu_time_us = entry->cpu_time_us,
 			.memory_bytes = memory_bytes,
-			.syscall_count = none ? none : entry->syscalls,
-			.io_ops = none ? none : entry->io_ops,
-			.network_bytes = SASM_ABSENT,
+			.syscall_count = has_counts ? entry->syscalls : SASM_ABSENT,
+			.io_ops = has_counts ? entry->io_ops : SASM_ABSENT,
+			.network_bytes = has_network ? entry->network_bytes : SASM_ABSENT,
 		};
 	}
 	return found;

@@ -12,3 +12,17 @@ int sasm_cgroup_read_usage(int stat_fd, int64_t *ret_usage_us);
 
 /* A file that holds one number. */
 int sasm_cgroup_read_number(int fd, int64_t *ret_number);
+
+/* "some" of a pressure file, in sum. -ENOENT or -EOPNOTSUPP: the kernel does not measure it. */
+int sasm_cgroup_read_pressure(int cgroup_fd, const char *name, int64_t *ret_total_us);
+
+struct sasm_cgroup_memory {
+	int64_t anonymous_bytes, shmem_bytes;
+	int64_t file_bytes;	/* page cache without shmem */
+};
+
+/* memory.stat. -ENOENT: there is no memory controller. */
+int sasm_cgroup_read_memory(int cgroup_fd, struct sasm_cgroup_memory *ret_memory);
+
+/* An open io.stat: read and written bytes over all devices. */
+int sasm_cgroup_read_blocks(int io_fd, int64_t *ret_read_bytes, int64_t *ret_write_bytes);

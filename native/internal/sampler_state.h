@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the sampler share: sampler.c and sampler_view.c (the calls), sampler_pass.c (the thread),
- * sampler_measure.c (one agent's figures), sampler_memory.c and sampler_processes.c (what /proc
- * and cgroup.procs tell), sampler_windows.c (seconds).
+ * What the files of the sampler share: sampler.c and sampler_view.c (the calls), sampler_pass.c
+ * (the thread), sampler_measure.c (one agent's figures) with sampler_processes.c (which processes
+ * it has), sampler_memory.c, sampler_blocks.c and sampler_sockets.c (what /proc tells of them),
+ * sampler_windows.c (seconds).
  *
  * Who may touch what:
  * - `lock` guards the table, the references, and in each agent what is published: sample,
@@ -34,36 +35,84 @@
 /* Every agent is measured at least once in so many passes. */
 #define ROUND_PASSES 60
 
-struct pids {
-	pid_t *pids;
+/* What an agent's active second costs goes up with the agents. A pass reads gauges for so long, of
+ * CPU time; who had no turn then is first in the next.
+ */
+#define GAUGES_BUDGET_US 6000
+
+/* Pressure and the kinds of a controller's memory are files that nobody keeps open, so those of an
+ * agent that works all the time are read so seldom, and once more when it comes to rest.
+ */
+#define RARE_INTERVAL_US 5000000
+
+struct process {
+	pid_t pid;
+	pid_t parent;		/* once the census was taken */
+};
+
+struct processes {
+	struct process *items;
 	size_t count, capacity;
+};
+
+/* In bytes. */
+struct memory {
+	int64_t anonymous, shmem, file;
+};
+
+/* Sums over processes, from /proc/PID/status. */
+struct census {
+	struct memory rss;
+	int64_t threads;
 };
 
 /* What measuring memory remembers of the last proportional measurement. */
 struct pss {
-	int64_t bytes, rss_bytes;	/* both at that time */
+	struct memory shares, rss;	/* both at that time */
 	size_t processes;
 	int64_t measured_us, cost_us;
 };
 
-enum depth {
-	MEASURE_COUNTERS,	/* what only grows */
-	MEASURE_ACTIVE,		/* and memory and processes */
-	MEASURE_ALL		/* and shared memory, whatever it costs */
+struct task_blocks {
+	pid_t pid, parent;
+	int64_t read_bytes, write_bytes;
+	int64_t read_rise, write_rise;	/* not yet set against a lost child; of one reading */
 };
 
+/* What task I/O accounting said last, by rising pid, and what nobody has any more. */
+struct blocks {
+	struct task_blocks *tasks;
+	size_t count;
+	int64_t ended_read_bytes, ended_write_bytes;
+};
+
+enum depth {
+	MEASURE_COUNTERS,	/* what only grows */
+	MEASURE_SETTLED,	/* and what is read seldom: it has come to rest */
+	MEASURE_ACTIVE,		/* memory, processes, blocks too */
+	MEASURE_TURN,		/* and shared memory and sockets, whatever they cost, if it ran */
+	MEASURE_ALL		/* everything, even if it did not */
+};
+
+enum { PRESSURE_CPU, PRESSURE_MEMORY, PRESSURE_IO, PRESSURES };
+
+/* Figures are SASM_ABSENT where they were not measured. */
 struct measurement {
 	struct sasm_row counts;
 	bool has_counts;
-	bool has_gauges;
-	int64_t cpu_time_us;
-	int64_t memory_bytes, peak_bytes, processes;	/* SASM_ABSENT: unknown */
+	bool has_gauges;	/* those of the next two lines */
+	int64_t memory_bytes, peak_bytes, processes, threads;
 	enum sasm_memory_source memory_source;
+	struct memory memory;
+	int64_t cpu_time_us;
+	int64_t block_read_bytes, block_write_bytes;
+	int64_t sockets;
+	int64_t pressure_us[PRESSURES];
 };
 
 struct second {
 	int64_t second;		/* of CLOCK_BOOTTIME at its start; 0: never used */
-	int64_t cpu_time_us, memory_bytes, syscalls, io_ops;
+	int64_t cpu_time_us, memory_bytes, syscalls, io_ops, network_bytes;
 };
 
 struct agent {
@@ -71,18 +120,24 @@ struct agent {
 	int references;
 
 	pthread_mutex_t measuring;
-	int cgroup_fd, stat_fd, procs_fd, memory_fd, peak_fd; /* the last two -1: absent */
-	struct pids pids;
+	int cgroup_fd, stat_fd, procs_fd;
+	int memory_fd, peak_fd, io_fd;	/* -1: absent */
+	struct processes processes;
 	struct pss pss;
+	struct blocks blocks;
 	int64_t cpu_time_us;	/* never goes back */
+	int64_t rare_us, rare_cpu_us;	/* when what is read seldom was, and its CPU time then */
+	int64_t sockets_cpu_us;	/* its CPU time when its sockets were counted */
 
 	uint64_t scanned_syscalls, scanned_switches; /* at the last pass */
 	bool is_new;		/* its gauges were never read */
+	bool is_waiting;	/* it ran, and the last pass had no time for its gauges */
 	bool is_settling;	/* it ran in the last window: the next one may be all zeros */
 	bool is_changed;	/* since it was last asked for */
 	int64_t added_us;
 	int64_t first_second;	/* the first that is closed for it */
-	int64_t closed_cpu_us, closed_syscalls, closed_io; /* totals at the last closed window */
+	/* Totals at the last closed window. */
+	int64_t closed_cpu_us, closed_syscalls, closed_io, closed_network;
 	struct second seconds[SASM_WINDOWS];
 	struct sasm_sample sample;
 };
@@ -107,6 +162,8 @@ struct sasm_sampler {
 	enum depth *depths;		/* beside it */
 	bool *is_running;		/* by slot: on a CPU when the pass began */
 	uint32_t round_slot;
+	uint32_t first_slot;		/* whom the next pass begins with */
+	bool has_task_io;		/* the kernel has /proc/PID/io */
 	int64_t last_pass_us, last_end_second;
 	struct sasm_sampler_figures figures;
 };
@@ -132,12 +189,23 @@ int sasm_sampler_list_windows(const struct agent *agent, int64_t end_second,
 			      struct sasm_window *ret_windows, uint32_t capacity);
 
 /* sampler_processes.c: all processes in the cgroup and below. Keeps the list's memory. */
-int sasm_sampler_list_processes(int cgroup_fd, int procs_fd, struct pids *pids);
+int sasm_sampler_list_processes(int cgroup_fd, int procs_fd, struct processes *processes);
 
-/* sampler_memory.c: by /proc. */
-int64_t sasm_sampler_measure_memory(int proc_fd, const struct pids *pids, struct pss *pss,
-				    bool is_due, int64_t now_us,
-				    enum sasm_memory_source *ret_source);
+/* sampler_memory.c. The census also notes each process's parent. */
+void sasm_sampler_take_census(int proc_fd, struct processes *processes, struct census *ret_census);
+
+/* `rss` with pages that several processes share counted once; kept in mind in `pss`. */
+struct memory sasm_sampler_share_memory(int proc_fd, const struct processes *processes,
+					const struct memory *rss, struct pss *pss, bool is_due,
+					int64_t now_us, enum sasm_memory_source *ret_source);
+
+/* sampler_blocks.c, after a census. Never less than the last time. */
+int sasm_sampler_count_blocks(int proc_fd, const struct processes *processes,
+			      struct blocks *blocks, int64_t *ret_read_bytes,
+			      int64_t *ret_write_bytes);
+
+/* sampler_sockets.c */
+int sasm_sampler_count_sockets(int proc_fd, const struct processes *processes, int64_t *ret_count);
 
 /* sampler.c, with `lock` held. */
 void sasm_sampler_drop(struct agent *agent);
