@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "internal/sampler_state.h"
+#include "sampler_spans.h"
 
 static void add(int64_t *sum, int64_t amount)
 {
