@@ -89,15 +89,6 @@ struct sasm_window {
 	int64_t network_bytes;		/* received and sent */
 };
 
-/* Sums over the last windows that exist; a sum without a source is SASM_ABSENT. */
-struct sasm_span {
-	int64_t windows;
-	int64_t cpu_time_us;
-	int64_t syscall_count;
-	int64_t io_ops;
-	int64_t network_bytes;
-};
-
 /* What the sampler itself costs. */
 struct sasm_sampler_figures {
 	int64_t passes;
@@ -142,14 +133,6 @@ int sasm_sampler_row(struct sasm_sampler *sampler, uint32_t slot, struct sasm_sa
 /* The closed windows since the agent was added, oldest first; returns how many. */
 int sasm_sampler_windows(struct sasm_sampler *sampler, uint32_t slot,
 			 struct sasm_window *ret_windows, uint32_t capacity);
-
-/*
- * Of each slot, one span for each number of seconds, in this order. A free slot has no windows.
- * ret_spans: slot_count times length_count.
- */
-int sasm_sampler_spans(struct sasm_sampler *sampler, const uint32_t *slots, uint32_t slot_count,
-		       const uint32_t *seconds, uint32_t length_count,
-		       struct sasm_span *ret_spans);
 
 /* Measures now, outside the seconds: totals and gauges, neither windows nor rates. */
 int sasm_sampler_now(struct sasm_sampler *sampler, uint32_t slot);
