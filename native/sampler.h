@@ -13,8 +13,8 @@
  * processes of the cgroup and those below, shared ones once when there is enough to share. Blocks
  * are io.stat, otherwise task I/O accounting (sampler_blocks.c says what that misses).
  *
- * A pass has a budget of CPU time for what is read per process (GAUGES_BUDGET_US). When more agents
- * run than it is enough for, they take turns: counters are of this second, gauges some seconds old.
+ * A pass has a budget of CPU time for what is read per process (PASS_BUDGET_US). When more agents run
+ * than it is enough for, they take turns: counters are of this second, gauges some seconds old.
  *
  * Calls are thread-safe but open, start and close. None waits for a measurement, except remove and
  * now, which make one. All return 0 or -errno unless it says otherwise.

@@ -146,12 +146,17 @@ static bool measure_one(struct sasm_sampler *sampler, struct agent *agent, enum 
 static uint32_t measure_listed(struct sasm_sampler *sampler, uint32_t count,
 			       const struct span *span)
 {
-	int64_t end_us = clock_us(CLOCK_THREAD_CPUTIME_ID) + GAUGES_BUDGET_US;
+	int64_t begun_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	uint32_t waiting = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
+		int64_t used_us = clock_us(CLOCK_THREAD_CPUTIME_ID) - begun_us;
+		int64_t rest_us = (int64_t)(count - i) * COUNTERS_COST_US;
 		uint32_t slot = sampler->work[i]->slot;
-		bool has_time = clock_us(CLOCK_THREAD_CPUTIME_ID) < end_us;
+		/* What was never measured has no figures at all: that goes first, once. */
+		bool has_time = used_us < GAUGES_BUDGET_MIN_US ||
+				used_us < PASS_BUDGET_US - rest_us ||
+				sampler->depths[i] == MEASURE_ALL;
 
 		if (!measure_one(sampler, sampler->work[i], sampler->depths[i], has_time, span))
 			continue;

@@ -35,10 +35,12 @@
 /* Every agent is measured at least once in so many passes. */
 #define ROUND_PASSES 60
 
-/* What an agent's active second costs goes up with the agents. A pass reads gauges for so long, of
- * CPU time; who had no turn then is first in the next.
+/* A pass reads gauges for so long, of CPU time, less what the counters of those still to come will
+ * cost; but for this long at the least. Who had no turn then is first in the next pass.
  */
-#define GAUGES_BUDGET_US 6000
+#define PASS_BUDGET_US 7000
+#define COUNTERS_COST_US 4
+#define GAUGES_BUDGET_MIN_US 2000
 
 /* Pressure and the kinds of a controller's memory are files that nobody keeps open, so those of an
  * agent that works all the time are read so seldom, and once more when it comes to rest.
