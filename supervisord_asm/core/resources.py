@@ -13,6 +13,7 @@ Rules (shared/spec/DECISIONS.md, Telemetry):
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 WINDOWS_MAX = 60
 """Windows that are kept per agent; SASM_WINDOWS of native/sampler.h."""
@@ -33,8 +34,7 @@ class Window:
     """Received and sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Sums over the last windows: of `seconds` that were asked for, the `windows` that exist."""
 
     seconds: int
@@ -65,8 +65,38 @@ class Span:
         """Bytes per second; None when not counted or without windows."""
         return self._rate(self.network_bytes)
 
+    def rates(self) -> "Rates":
+        """Return all rates as one value."""
+        return Rates(
+            self.seconds, self.windows, self.cpu_percent_milli, self.syscall_rate, self.io_rate,
+            self.network_rate,
+        )  # fmt: skip
+
     def _rate(self, amount: int | None) -> int | None:
         return None if amount is None or not self.windows else amount // self.windows
+
+
+class Rates(NamedTuple):
+    """Rates over the last windows; None: no window, or no source. Whole numbers, rounded down."""
+
+    seconds: int
+    windows: int = 0
+    cpu_percent_milli: int | None = None
+    syscall_rate: int | None = None
+    io_rate: int | None = None
+    network_rate: int | None = None
+
+
+def sum_rates(seconds: int, agents: Sequence[Rates]) -> Rates:
+    """Return the sums of what is known; `windows` is the longest history among the agents."""
+    return Rates(
+        seconds,
+        max((rates.windows for rates in agents), default=0),
+        sum_known(rates.cpu_percent_milli for rates in agents),
+        sum_known(rates.syscall_rate for rates in agents),
+        sum_known(rates.io_rate for rates in agents),
+        sum_known(rates.network_rate for rates in agents),
+    )
 
 
 def span_of(windows: Sequence[Window], seconds: int) -> Span:

@@ -61,6 +61,8 @@ class AgentView:
     memory_bytes: int | None = None
     peak_memory_bytes: int | None = None
     syscall_count: int | None = None
+    # Of the syscalls: the read and write families.
+    io_ops: int | None = None
     process_count: int | None = None
     fork_count: int | None = None
     exec_count: int | None = None

@@ -21,6 +21,7 @@ class Totals:
 
     cpu_time_us: int = 0
     syscall_count: int = 0
+    io_ops: int = 0
     peak_memory_bytes: int = 0
     fork_count: int = 0
     exec_count: int = 0

@@ -152,6 +152,7 @@ class Births:
         totals = agent.totals
         totals.cpu_time_us += row.cpu_time_us or 0
         totals.syscall_count += row.syscall_count or 0
+        totals.io_ops += row.io_ops or 0
         totals.fork_count += row.fork_count or 0
         totals.exec_count += row.exec_count or 0
         totals.process_exit_count += row.process_exit_count or 0

@@ -150,6 +150,7 @@ def _figures(agent: Agent, row: Row | None) -> dict[str, Any]:
         return {
             "cpu_time_us": totals.cpu_time_us,
             "syscall_count": totals.syscall_count,
+            "io_ops": totals.io_ops,
             "fork_count": totals.fork_count,
             "exec_count": totals.exec_count,
             "process_exit_count": totals.process_exit_count,
@@ -162,6 +163,7 @@ def _figures(agent: Agent, row: Row | None) -> dict[str, Any]:
     return {
         "cpu_time_us": _sum(totals.cpu_time_us, row.cpu_time_us, True),
         "syscall_count": _sum(totals.syscall_count, row.syscall_count, True),
+        "io_ops": _sum(totals.io_ops, row.io_ops, True),
         "fork_count": _sum(totals.fork_count, row.fork_count, True),
         "exec_count": _sum(totals.exec_count, row.exec_count, True),
         "process_exit_count": _sum(totals.process_exit_count, row.process_exit_count, True),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisord_asm.core.resource_monitor import AgentMonitor, Monitor, ResourceMonitor, Usage
-from supervisord_asm.core.resources import Span, Window, span_of
+from supervisord_asm.core.resources import Rates, Span, Window, span_of, sum_rates
 
 SECOND_US = 1_000_000
 WEEK_US = 7 * 24 * 3600 * SECOND_US
@@ -137,6 +137,16 @@ def test_a_span_sums_what_exists() -> None:
     assert span_of([], 5) == Span(5, 0, 0, None, None, None)
     assert span_of([], 5).cpu_percent_milli is None
     assert span_of([], 5).syscall_rate is None
+
+
+def test_rates_are_a_spans_and_add_up() -> None:
+    rates = Span(10, 4, 2_000_000, 10, None, 1000).rates()
+    assert rates == Rates(10, 4, 50_000, 2, None, 250)
+    assert Span(10, 0, 0, None, None).rates() == Rates(10)
+    assert sum_rates(10, [rates, Rates(10), rates._replace(windows=9, io_rate=7)]) == Rates(
+        10, 9, 100_000, 4, 7, 500
+    )
+    assert sum_rates(5, []) == Rates(5)
 
 
 class Model:
