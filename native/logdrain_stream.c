@@ -6,6 +6,8 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -52,7 +54,7 @@ static void relink_pending(struct sasm_logdrain *drain, struct stream *stream)
 	if (!stream->is_pending)
 		stream->pending_ns = stream->read_ns;
 	unlink_pending(drain, stream);
-	if (!stream->line.pending_bytes)
+	if (!stream->line)
 		return;
 	stream->pending_previous = drain->pending_last;
 	stream->pending_next = NULL;
@@ -70,30 +72,66 @@ void sasm_logdrain_cut_stream(struct sasm_logdrain *drain, struct stream *stream
 	char stamp[SASM_LOGLINE_STAMP_BYTES];
 
 	unlink_pending(drain, stream);
-	if (!stream->line.pending_bytes)
+	if (!stream->line)
 		return;
 	read_stamp(stamp);
 	sasm_logdrain_write(drain, stream->run->agent,
-		     sasm_logline_cut(&stream->line, stamp, tag,
+		     sasm_logline_cut(stream->line, stamp, tag,
 				      drain->output));
+	free(stream->line);
+	stream->line = NULL;
+}
+
+/*
+ * Gives the stream a splitter of its own while something is pending, and only
+ * then. Without memory for one, what is pending ends as a part of its line.
+ */
+static void keep_pending(struct sasm_logdrain *drain, struct stream *stream,
+			 const char *stamp)
+{
+	size_t used = offsetof(struct sasm_logline, pending);
+
+	if (stream->line) {
+		if (stream->line->pending_bytes)
+			return;
+		free(stream->line);
+		stream->line = NULL;
+		return;
+	}
+	if (!drain->line.pending_bytes)
+		return;
+	stream->line = malloc(sizeof(*stream->line));
+	if (stream->line)
+		memcpy(stream->line, &drain->line,
+		       used + drain->line.pending_bytes);
+	else
+		sasm_logdrain_write(drain, stream->run->agent,
+				    sasm_logline_cut(&drain->line, stamp, 'P',
+						     drain->output));
 }
 
 static void write_input(struct sasm_logdrain *drain, struct stream *stream,
 			size_t bytes)
 {
 	char stamp[SASM_LOGLINE_STAMP_BYTES];
+	struct sasm_logline *line = stream->line;
 	size_t done = 0;
 
+	if (!line) {
+		line = &drain->line;
+		sasm_logline_init(line, stream->is_stderr);
+	}
 	read_stamp(stamp);
 	while (done < bytes) {
 		size_t consumed;
 		size_t output = sasm_logline_split(
-			&stream->line, stamp, drain->input + done,
+			line, stamp, drain->input + done,
 			bytes - done, &consumed, drain->output, OUTPUT_BYTES);
 
 		done += consumed;
 		sasm_logdrain_write(drain, stream->run->agent, output);
 	}
+	keep_pending(drain, stream, stamp);
 }
 
 /*

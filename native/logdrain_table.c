@@ -55,9 +55,11 @@ void sasm_logdrain_free_run(struct run *run)
 {
 	int index;
 
-	for (index = 0; index < 2; index++)
+	for (index = 0; index < 2; index++) {
 		if (run->streams[index].fd >= 0)
 			(void)close(run->streams[index].fd); /* a read end */
+		free(run->streams[index].line);
+	}
 	free(run->ended);
 	free(run);
 }
@@ -202,8 +204,7 @@ int sasm_logdrain_watch_run(struct sasm_logdrain *drain, struct run *run)
 struct run *sasm_logdrain_new_run(uint32_t agent_id, uint64_t run_number,
 				  int stdout_fd, int stderr_fd)
 {
-	/* Not calloc: the two buffers need not be touched. */
-	struct run *run = malloc(sizeof(*run));
+	struct run *run = calloc(1, sizeof(*run));
 	struct ended *ended = calloc(1, sizeof(*ended));
 	int index;
 
@@ -214,17 +215,13 @@ struct run *sasm_logdrain_new_run(uint32_t agent_id, uint64_t run_number,
 	}
 	ended->what.agent_id = agent_id;
 	ended->what.run = run_number;
-	run->agent = NULL;
-	run->next = NULL;
 	run->ended = ended;
 	run->run = run_number;
-	run->is_finishing = false;
 	for (index = 0; index < 2; index++) {
 		struct stream *stream = &run->streams[index];
 
-		memset(stream, 0, offsetof(struct stream, line));
-		sasm_logline_init(&stream->line, (uint32_t)index);
 		stream->run = run;
+		stream->is_stderr = index == 1;
 		stream->fd = index ? stderr_fd : stdout_fd;
 	}
 	return run;

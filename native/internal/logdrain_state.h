@@ -5,7 +5,7 @@
  * Who may touch what:
  * - `lock` guards the table, the lists, the counters and the orders. It is
  *   never held across a read, a write or any other file operation.
- * - a stream's splitter, an agent's file and the pending list belong to the
+ * - a stream's splitter, the common one, an agent's file and the pending list belong to the
  *   draining thread. Only that thread frees streams and agents.
  * - `takeover` is held by the stand-in while it reads, and passed through by
  *   the draining thread after each file operation. Lock order: takeover, lock.
@@ -46,7 +46,8 @@ struct stream {
 	struct stream *pending_previous;
 	struct stream *pending_next;
 	bool is_pending;
-	struct sasm_logline line;
+	bool is_stderr;
+	struct sasm_logline *line; /* NULL while nothing is pending: 16 KiB that few need */
 };
 
 struct run {
@@ -90,6 +91,7 @@ struct sasm_logdrain {
 
 	uint64_t disk_since_ns; /* atomic; 0: not in a file operation */
 	struct stream *pending_first, *pending_last; /* by last read */
+	struct sasm_logline line; /* splits for the streams that have nothing pending */
 	char input[SASM_LOGDRAIN_READ_BYTES];
 	char output[OUTPUT_BYTES];
 	char spill_input[SASM_LOGDRAIN_READ_BYTES];
