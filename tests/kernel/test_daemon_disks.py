@@ -139,6 +139,7 @@ def test_a_stop_does_not_wait_for_the_journal(full: Host) -> None:
     host.act(Control.STOP, "sleeper")
     assert host.info("sleeper")["state"] == "stopped"
     make_room(host)
+    host.act(Control.START, "other")  # a start is durable first, and so is all before it
     host.kill_asmd()
     view = host.info("sleeper")
     assert (view["state"], view["last_exit_cause"]) == ("stopped", "operator")

@@ -109,7 +109,8 @@ def test_killed_at_any_time_nothing_acknowledged_is_lost(tmp_path: Path) -> None
         time.sleep(0.2 + chance.random() * 0.4)
         writer.kill()
         promised = acknowledged(writer)
-        last_seq = check_survivor(path, promised, last_seq)
+        if promised or path.exists():  # a slow machine's writer may not have come so far
+            last_seq = check_survivor(path, promised, last_seq)
     assert last_seq > 0, f"seed {seed}: every writer died before it wrote"
 
 
