@@ -35,7 +35,7 @@ class BuildNative(build_ext):
         """Name what was built, the programs too."""
         outputs = list(super().get_outputs())
         libexec = Path(self.build_lib, "supervisord_asm", "libexec")
-        return outputs + [str(program) for program in sorted(libexec.glob("*"))]
+        return outputs + [str(path) for path in sorted(libexec.rglob("*")) if path.is_file()]
 
 
 class Abi3Wheel(bdist_wheel):

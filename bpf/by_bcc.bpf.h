@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <linux/errno.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/cgroup-defs.h>

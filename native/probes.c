@@ -57,8 +57,9 @@ static int read_tags(struct sasm_probes *probes)
 	return errno == ENOENT ? 0 : -errno;
 }
 
-int sasm_probes_open(const char *pin_dir, int root_fd, uint32_t slots_max,
-		     struct sasm_probes **ret_probes, struct sasm_probes_error *ret_error)
+static int open_probes(const char *pin_dir, int root_fd, uint32_t slots_max,
+		       struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
+		       struct sasm_probes_error *ret_error)
 {
 	struct sasm_probes *probes = calloc(1, sizeof(*probes));
 	int code;
@@ -74,7 +75,7 @@ int sasm_probes_open(const char *pin_dir, int root_fd, uint32_t slots_max,
 		goto out;
 	}
 	sasm_probes_collect_log(ret_error->log, sizeof(ret_error->log));
-	code = sasm_probes_install(probes, root_fd, slots_max, ret_error);
+	code = sasm_probes_install(probes, root_fd, slots_max, compiled, ret_error);
 	sasm_probes_collect_log(NULL, 0);
 	if (code < 0)
 		goto out;
@@ -92,6 +93,19 @@ out:
 	else
 		*ret_probes = probes;
 	return code;
+}
+
+int sasm_probes_open(const char *pin_dir, int root_fd, uint32_t slots_max,
+		     struct sasm_probes **ret_probes, struct sasm_probes_error *ret_error)
+{
+	return open_probes(pin_dir, root_fd, slots_max, NULL, ret_probes, ret_error);
+}
+
+int sasm_probes_open_compiled(const char *pin_dir, int root_fd, uint32_t slots_max,
+			      struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
+			      struct sasm_probes_error *ret_error)
+{
+	return open_probes(pin_dir, root_fd, slots_max, compiled, ret_probes, ret_error);
 }
 
 int sasm_probes_close(struct sasm_probes *probes, bool is_unpin)

@@ -42,6 +42,25 @@ struct sasm_probes_facts {
 int sasm_probes_open(const char *pin_dir, int root_fd, uint32_t slots_max,
 		     struct sasm_probes **ret_probes, struct sasm_probes_error *ret_error);
 
+/*
+ * Programs that the caller compiled on this host, for a kernel without BTF; in the order of
+ * sasm_probes_program. They name a map by its place in sasm_probes_map (BPF_PSEUDO_MAP_IDX).
+ */
+struct sasm_compiled {
+	uint64_t hash;		/* of all that they are made from, but for `layout` */
+	uint32_t counts[SASM_PROBES_PROGRAMS];	/* of instructions */
+	const uint64_t *instructions[SASM_PROBES_PROGRAMS];	/* NULL: not compiled yet */
+	struct sasm_layout layout;	/* what they are to be compiled for; filled in */
+};
+
+/* The same as sasm_probes_open. ENODATA: nothing to adopt; compile, and call again. */
+int sasm_probes_open_compiled(const char *pin_dir, int root_fd, uint32_t slots_max,
+			      struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
+			      struct sasm_probes_error *ret_error);
+
+/* The map's name; NULL beyond the last. */
+const char *sasm_probes_map(uint32_t map);
+
 /* With is_unpin, removes the pins, and with them all programs and counts. Accepts NULL. */
 int sasm_probes_close(struct sasm_probes *probes, bool is_unpin);
 

@@ -40,12 +40,17 @@ static uint64_t hash_bytes(const unsigned char *bytes, size_t size)
 	return hash;
 }
 
-static int describe(int root_fd, uint32_t slots_max, struct sasm_layout *ret_layout,
-		    struct sasm_probes_error *error)
+const char *sasm_probes_map(uint32_t map)
+{
+	return map < PROBES_MAPS ? sasm_probes_map_names[map] : NULL;
+}
+
+static int describe(int root_fd, uint32_t slots_max, const struct sasm_compiled *compiled,
+		    struct sasm_layout *ret_layout, struct sasm_probes_error *error)
 {
 	int cpus = libbpf_num_possible_cpus();
 	struct sasm_layout layout = {
-		.magic = SASM_LAYOUT_MAGIC,
+		.magic = compiled ? PROBES_MAGIC_COMPILED : SASM_LAYOUT_MAGIC,
 		.version = SASM_LAYOUT_VERSION,
 		.slots_max = slots_max,
 		.cpus = (uint32_t)cpus,
@@ -62,12 +67,13 @@ static int describe(int root_fd, uint32_t slots_max, struct sasm_layout *ret_lay
 		return sasm_probes_fail(error, "size the map", "rows", -EINVAL);
 	if (fstat(root_fd, &status) < 0)
 		return sasm_probes_fail(error, "stat", "the agents' root cgroup", -errno);
-	code = sasm_probes_read_level(root_fd, &layout.root_level, error);
+	code = compiled ? sasm_probes_climb_level(root_fd, &layout.root_level, error)
+			: sasm_probes_read_level(root_fd, &layout.root_level, error);
 	if (code < 0)
 		return code;
 	layout.root_id = status.st_ino; /* a cgroup's id is its inode number */
 	bytes = sasm_counting__elf_bytes(&size);
-	layout.object_hash = hash_bytes(bytes, size);
+	layout.object_hash = compiled ? compiled->hash : hash_bytes(bytes, size);
 	*ret_layout = layout;
 	return 0;
 }
@@ -143,7 +149,7 @@ static int attach(const struct sasm_counting *object, struct sasm_probes *probes
 }
 
 static int keep_maps(const struct sasm_counting *object, struct sasm_probes *probes,
-		     struct sasm_probes_error *error)
+		     bool is_compiled, struct sasm_probes_error *error)
 {
 	uint32_t key = 0;
 	int code;
@@ -151,36 +157,44 @@ static int keep_maps(const struct sasm_counting *object, struct sasm_probes *pro
 	for (int i = 0; i < PROBES_MAPS; i++) {
 		if (probes->maps[i] >= 0)
 			continue;
-		code = keep(bpf_map__fd(object_map(object, i)));
+		code = is_compiled ? sasm_probes_make_map(object_map(object, i))
+				   : keep(bpf_map__fd(object_map(object, i)));
 		if (code < 0)
-			return sasm_probes_fail(error, "keep the map", sasm_probes_map_names[i], code);
+			return sasm_probes_fail(error, is_compiled ? "make the map" : "keep the map",
+						sasm_probes_map_names[i], code);
 		probes->maps[i] = code;
 	}
 	code = bpf_map_update_elem(probes->maps[PROBES_LAYOUT], &key, &probes->layout, BPF_ANY);
 	return code < 0 ? sasm_probes_fail(error, "write the map", "layout", code) : 0;
 }
 
-/* Loads and attaches; on failure nothing is left attached. */
+/* Loads and attaches; on failure nothing is left attached. ENODATA: they must be compiled first. */
 static int load(struct sasm_probes *probes, const struct sasm_layout *layout,
-		struct sasm_probes_error *error)
+		const struct sasm_compiled *compiled, struct sasm_probes_error *error)
 {
-	struct sasm_counting *object = sasm_counting__open();
+	struct sasm_counting *object;
 	int code;
+
+	if (compiled && !compiled->counts[0])
+		return sasm_probes_fail(error, "find", "compiled programs", -ENODATA);
+	object = sasm_counting__open();
 
 	if (!object)
 		return sasm_probes_fail(error, "open the object", "counting", -errno);
 	code = prepare(object, probes, layout, error);
 	if (code < 0)
 		goto out;
-	code = sasm_counting__load(object);
+	/* With programs of the host's own, libbpf's object tells only what the maps are. */
+	code = compiled ? 0 : sasm_counting__load(object);
 	if (code < 0) {
 		sasm_probes_fail(error, "load the object", "counting", code);
 		goto out;
 	}
 	probes->layout = *layout;
-	code = keep_maps(object, probes, error);
+	code = keep_maps(object, probes, compiled != NULL, error);
 	if (code == 0)
-		code = attach(object, probes, error);
+		code = compiled ? sasm_probes_attach_compiled(probes, compiled, error)
+				: attach(object, probes, error);
 out:
 	sasm_counting__destroy(object);
 	if (code < 0)
@@ -203,31 +217,37 @@ static int pin(struct sasm_probes *probes, struct sasm_probes_error *error)
  * microseconds nothing is counted. The other order would count twice, and a limit could trip.
  */
 static int upgrade(struct sasm_probes *probes, const struct sasm_layout *layout,
-		   struct sasm_probes_error *error)
+		   const struct sasm_compiled *compiled, struct sasm_probes_error *error)
 {
-	int code = sasm_probes_remove_pins(probes->pin_dir, true);
+	int code;
 
+	/* Compiling takes a second, in which the old ones had better count. */
+	if (compiled && !compiled->counts[0])
+		return sasm_probes_fail(error, "find", "compiled programs", -ENODATA);
+	code = sasm_probes_remove_pins(probes->pin_dir, true);
 	if (code < 0)
 		return sasm_probes_fail(error, "remove the pins of", probes->pin_dir, code);
 	for (int i = 0; i < SASM_PROBES_PROGRAMS; i++) {
 		close(probes->links[i]);
 		probes->links[i] = -1;
 	}
-	code = load(probes, layout, error);
+	code = load(probes, layout, compiled, error);
 	return code < 0 ? code : pin(probes, error);
 }
 
 int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_max,
-			struct sasm_probes_error *error)
+			struct sasm_compiled *compiled, struct sasm_probes_error *error)
 {
 	const char *pin_dir = probes->pin_dir;
 	struct sasm_layout layout;
-	int code = describe(root_fd, slots_max, &layout, error);
+	int code = describe(root_fd, slots_max, compiled, &layout, error);
 
 	if (code < 0)
 		return code;
+	if (compiled)
+		compiled->layout = layout;
 	if (!*pin_dir)
-		return load(probes, &layout, error);
+		return load(probes, &layout, compiled, error);
 	if (mkdir(pin_dir, 0700) < 0 && errno != EEXIST)
 		return sasm_probes_fail(error, "make the folder", pin_dir, -errno);
 	if (sasm_probes_open_pins(probes) == 0) {
@@ -235,10 +255,10 @@ int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_
 		if (probes->is_adopted && probes->layout.object_hash == layout.object_hash)
 			return 0;
 		if (probes->is_adopted)
-			return upgrade(probes, &layout, error);
+			return upgrade(probes, &layout, compiled, error);
 		sasm_probes_close_fds(probes);
 	}
-	code = load(probes, &layout, error);
+	code = load(probes, &layout, compiled, error);
 	if (code < 0)
 		return code;
 	code = sasm_probes_remove_pins(pin_dir, false);

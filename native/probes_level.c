@@ -3,14 +3,19 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal/probes_state.h"
 
 #include "cgroup_level.skel.h"
+
+/* Of the whole hierarchy's root; the topmost that a cgroup namespace shows has another. */
+#define ROOT_ID 1
 
 static __thread char *log_text;
 static __thread size_t log_size;
@@ -97,4 +102,29 @@ int sasm_probes_read_level(int cgroup_fd, uint32_t *ret_level, struct sasm_probe
 	bpf_link__destroy(link);
 	sasm_cgroup_level__destroy(object);
 	return code;
+}
+
+int sasm_probes_climb_level(int cgroup_fd, uint32_t *ret_level, struct sasm_probes_error *error)
+{
+	struct stat here, above;
+	uint32_t level = 0;
+	int fd = -1, parent, code = fstat(cgroup_fd, &here) < 0 ? -errno : 0;
+
+	while (code == 0 && here.st_ino != ROOT_ID) {
+		parent = openat(level ? fd : cgroup_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		code = parent < 0 || fstat(parent, &above) < 0 ? -errno : 0;
+		if (code == 0 && above.st_dev != here.st_dev)
+			code = -EXDEV; /* above the mount: what lies between is not to be seen */
+		if (level)
+			close(fd);
+		fd = parent;
+		here = above;
+		level++;
+	}
+	if (level && fd >= 0)
+		close(fd);
+	if (code < 0)
+		return sasm_probes_fail(error, "tell the depth of", "the agents' root cgroup", code);
+	*ret_level = level;
+	return 0;
 }

@@ -67,6 +67,7 @@ PROCESS_CALLS = re.compile(
 )
 PROCESS_EXCEPTIONS = {
     f"{PACKAGE}/daemon/keeper_link.py": "a lost keeper is started again (CONTRACT, Programs)",
+    f"{PACKAGE}/kernel/bcc_compiler.py": "LLVM must not stay in asmd (docs/decisions/0041)",
 }
 
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base"}

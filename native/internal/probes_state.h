@@ -42,15 +42,35 @@ struct sasm_probes {
 	uint64_t *ids;		/* by slot: the bound cgroup's id; 0: free */
 };
 
+/* Of maps that programs of the host's own count into: their claims are of another kind. */
+#define PROBES_MAGIC_COMPILED (SASM_LAYOUT_MAGIC + 1)
+
+struct bpf_map;
+
 extern const char *const sasm_probes_map_names[PROBES_MAPS];
 extern const char *const sasm_probes_program_names[SASM_PROBES_PROGRAMS];
 
-/* Fills maps, links and layout. On failure fills *error and returns its -errno. */
+/*
+ * Fills maps, links and layout; `compiled`: NULL for the programs that are linked in. On failure
+ * fills *error and returns its -errno.
+ */
 int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_max,
-			struct sasm_probes_error *error);
+			struct sasm_compiled *compiled, struct sasm_probes_error *error);
 
-/* How deep the cgroup lies, as the kernel counts. */
+/*
+ * How deep the cgroup lies, as the kernel counts; without BTF by climbing, which fails inside a
+ * cgroup namespace.
+ */
 int sasm_probes_read_level(int cgroup_fd, uint32_t *ret_level, struct sasm_probes_error *error);
+int sasm_probes_climb_level(int cgroup_fd, uint32_t *ret_level, struct sasm_probes_error *error);
+
+/*
+ * probes_compiled.c: a map of the type, size and content that libbpf's object says, as an fd; and
+ * the host's own programs loaded over the maps of `probes` and attached.
+ */
+int sasm_probes_make_map(const struct bpf_map *map);
+int sasm_probes_attach_compiled(struct sasm_probes *probes, const struct sasm_compiled *compiled,
+				struct sasm_probes_error *error);
 
 /* Collects what libbpf says in this thread into log (of `size` bytes); NULL: drops it. */
 void sasm_probes_collect_log(char *log, size_t size);

@@ -43,6 +43,10 @@ class KernelSupport:
     task_storage: Fact = UNKNOWN
     cgrp_storage: Fact = UNKNOWN
     ringbuf: Fact = UNKNOWN
+    bcc: Fact = UNKNOWN
+    """BCC is installed."""
+    kernel_headers: Fact = UNKNOWN
+    """Those of the running kernel are where BCC looks for them."""
     lsm_bpf: Fact = UNKNOWN
     """An LSM program loads, attaches and is called."""
     bpffs: Fact = UNKNOWN
@@ -103,16 +107,22 @@ def decide_plan(support: KernelSupport, probes_mode: str) -> ProbePlan:
     """Choose the backend; `probes_mode` is auto, core, bcc or off, as in asm.yaml."""
     if probes_mode == "off":
         return ProbePlan(Backend.OFF, "`probes: off` in asm.yaml")
-    if probes_mode == "bcc":
-        return ProbePlan(Backend.OFF, "`probes: bcc`, and this version has no bcc backend")
-    missing = _first_missing(
+    no_core = _first_missing(
         ("BTF", support.btf),
         ("BTF-typed tracepoints", support.tp_btf),
         ("task storage", support.task_storage),
     )
-    if missing:
-        return ProbePlan(Backend.OFF, missing)
-    return ProbePlan(Backend.CORE)
+    no_bcc = _first_missing(("BCC", support.bcc), ("kernel headers", support.kernel_headers))
+    if probes_mode == "bcc":
+        why = f"`probes: bcc`, but {no_bcc}" if no_bcc else "`probes: bcc` in asm.yaml"
+        return ProbePlan(Backend.OFF if no_bcc else Backend.BCC, why)
+    if not no_core:
+        return ProbePlan(Backend.CORE)
+    if probes_mode == "core":
+        return ProbePlan(Backend.OFF, f"`probes: core`, but {no_core}")
+    if no_bcc:
+        return ProbePlan(Backend.OFF, f"{no_core}; {no_bcc}")
+    return ProbePlan(Backend.BCC, no_core)
 
 
 def doctor_checks(support: KernelSupport, plan: ProbePlan) -> list[Check]:
@@ -120,16 +130,30 @@ def doctor_checks(support: KernelSupport, plan: ProbePlan) -> list[Check]:
     return [*_figures(support, plan), *_mechanisms(support), *_kernel(support)]
 
 
+def _counting(plan: ProbePlan) -> Check:
+    """Name the backend that was chosen."""
+    if plan.backend is Backend.OFF:
+        return Check("counting", "off", "", plan.why)
+    if plan.backend is Backend.CORE:
+        return Check("counting", "ok", "programs compiled once (CO-RE)", plan.why)
+    return Check("counting", "fallback", "programs compiled on this host (BCC)", plan.why)
+
+
 def _figures(support: KernelSupport, plan: ProbePlan) -> Iterable[Check]:
+    yield _counting(plan)
     is_counting = plan.backend is not Backend.OFF
-    for name, hook in (
-        ("syscalls", "tp_btf/sys_enter"),
-        ("forks", "tp_btf/sched_process_fork"),
-        ("execs", "tp_btf/sched_process_exec"),
-        ("process exits", "tp_btf/sched_process_exit"),
-        ("io calls", "tp_btf/sys_enter"),
+    kind = "raw_tp" if plan.backend is Backend.BCC else "tp_btf"
+    for name, tracepoint in (
+        ("syscalls", "sys_enter"),
+        ("forks", "sched_process_fork"),
+        ("execs", "sched_process_exec"),
+        ("process exits", "sched_process_exit"),
+        ("io calls", "sys_enter"),
     ):
-        yield Check(name, "ok", hook, "") if is_counting else Check(name, "off", "", plan.why)
+        if is_counting:
+            yield Check(name, "ok", f"{kind}/{tracepoint}", "")
+        else:
+            yield Check(name, "off", "", plan.why)
     yield Check("cpu time", "ok", "cgroup2 cpu.stat", "")
     memory = support.controller("memory")
     if memory:

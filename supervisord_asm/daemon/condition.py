@@ -86,7 +86,7 @@ class Condition:
         """Return everything that `asmctl doctor` prints."""
         checks = list(self.support_checks)
         for name, trouble, source in (
-            ("bpf", self.probes_trouble, "CO-RE programs"),
+            ("bpf", self.probes_trouble, "loaded and attached"),
             ("journal", self.journal.trouble, "SQLite, WAL, synchronous=FULL"),
             ("fuse tree", self.procfs.trouble if self.procfs else "not started", "asm-procfs"),
         ):

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from supervisord_asm._native import ffi, lib
 from supervisord_asm.core.support import Backend, ProbePlan
+from supervisord_asm.kernel.bcc_compiler import CompileError, compile_programs, source_hash
 
 # enum sasm_drop of bpf/records.h, in its order.
 _DROPS = ("row_missing", "exit_claim_failed")
@@ -90,19 +91,16 @@ class Probes:
         The agents are the cgroups right below the one of `agents_root_fd`. `pin_dir` is made; its
         parent must be a bpf file system. None: nothing outlives this process.
         """
-        if plan.backend is not Backend.CORE:
+        if plan.backend is Backend.OFF:
             raise ProbeError("count by", f"BPF ({plan.why})", errno.EOPNOTSUPP)
+        path = ffi.NULL if pin_dir is None else os.fsencode(pin_dir)
+        if plan.backend is Backend.BCC:
+            return cls(_open_compiled(path, agents_root_fd, slots_max))
         ret_handle: Any = ffi.new("struct sasm_probes **")
         ret_error: Any = ffi.new("struct sasm_probes_error *")
-        path = ffi.NULL if pin_dir is None else os.fsencode(pin_dir)
         code = lib.sasm_probes_open(path, agents_root_fd, slots_max, ret_handle, ret_error)
         if code < 0:
-            raise ProbeError(
-                _text(ret_error.operation),
-                _text(ret_error.object),
-                -code,
-                _text(ret_error.log),
-            )
+            raise _failure(code, ret_error)
         return cls(ret_handle[0])
 
     @property
@@ -203,6 +201,57 @@ class Probes:
     ) -> None:
         """Close; pins stay."""
         self.close()
+
+
+def _failure(code: int, error: Any) -> ProbeError:
+    """Say in Python what a native open could not do."""
+    return ProbeError(_text(error.operation), _text(error.object), -code, _text(error.log))
+
+
+def _open_compiled(path: Any, agents_root_fd: int, slots_max: int) -> Any:
+    """Adopt what BCC has compiled before, or have it compiled for this kernel and install it."""
+    ret_handle: Any = ffi.new("struct sasm_probes **")
+    ret_error: Any = ffi.new("struct sasm_probes_error *")
+    compiled: Any = ffi.new("struct sasm_compiled *")
+    arguments = (path, agents_root_fd, slots_max, compiled, ret_handle, ret_error)
+    try:
+        compiled.hash = source_hash()
+        code = lib.sasm_probes_open_compiled(*arguments)
+        if code == -errno.ENODATA:
+            keep_alive = _compile(compiled)
+            code = lib.sasm_probes_open_compiled(*arguments)
+            del keep_alive
+    except CompileError as error:
+        raise ProbeError("compile the programs:", str(error), error.errno, error.log) from error
+    except OSError as error:
+        raise ProbeError("read", "the programs' source", error.errno or errno.EIO) from error
+    if code < 0:
+        raise _failure(code, ret_error)
+    return ret_handle[0]
+
+
+def _compile(compiled: Any) -> list[Any]:
+    """Fill in the instructions; they live as long as what is returned. Raises CompileError."""
+    layout = compiled.layout
+    constants = {
+        "SASM_CPUS_MAX": layout.cpus,
+        "SASM_ROOT_LEVEL": layout.root_level,
+        "SASM_ROOT_ID": layout.root_id,
+    }
+    place = 0
+    while (name := lib.sasm_probes_map(place)) != ffi.NULL:
+        constants[f"SASM_MAP_{_text(name)}"] = place
+        place += 1
+    names = [_text(lib.sasm_probes_program(i)) for i in range(lib.SASM_PROBES_PROGRAMS)]
+    code = compile_programs(names, constants)
+    buffers = []
+    for number, name in enumerate(names):
+        instructions: Any = ffi.new("uint64_t[]", len(code[name]) // 8)
+        ffi.memmove(instructions, code[name], len(code[name]))
+        compiled.instructions[number] = instructions
+        compiled.counts[number] = len(instructions)
+        buffers.append(instructions)
+    return buffers
 
 
 def _text(characters: Any) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from supervisord_asm._native import lib
 from supervisord_asm.core.support import Fact, KernelSupport
+from supervisord_asm.kernel.bcc_compiler import probe_bcc, probe_headers
 from supervisord_asm.kernel.cgroupfs import (
     Cgroup,
     CgroupError,
@@ -29,9 +30,11 @@ BPF_FS_MAGIC = 0xCAFE4A11  # linux/magic.h
 
 def probe_support() -> KernelSupport:
     """Ask everything. Needs root; without it most answers are a truthful no."""
-    btf = BTF.exists()
+    btf = BTF.exists() and BTF.stat().st_size > 0
     facts = {
-        "btf": Fact(btf, "" if btf else f"{BTF} is not there"),
+        "btf": Fact(btf, "" if btf else f"{BTF} is not there, or empty"),
+        "bcc": probe_bcc(),
+        "kernel_headers": probe_headers(),
         "tp_btf": _ask(lib.sasm_support_tracing),
         "task_storage": _ask(lambda: lib.sasm_support_map(lib.SASM_SUPPORT_TASK_STORAGE)),
         "cgrp_storage": _ask(lambda: lib.sasm_support_map(lib.SASM_SUPPORT_CGRP_STORAGE)),

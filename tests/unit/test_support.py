@@ -29,10 +29,15 @@ EVERYTHING = KernelSupport(
 )
 
 
-def without(name: str, fact: Fact) -> KernelSupport:
+CORE_NEEDS = ["btf", "tp_btf", "task_storage"]
+# Asked for only where BTF is missing.
+BCC_NEEDS = ("bcc", "kernel_headers")
+
+
+def without(name: str, fact: Fact, support: KernelSupport = EVERYTHING) -> KernelSupport:
     """Return EVERYTHING but one fact."""
     changes: dict[str, Any] = {name: fact}
-    return replace(EVERYTHING, **changes)
+    return replace(support, **changes)
 
 
 def check(name: str, support: KernelSupport, plan: ProbePlan) -> Check:
@@ -52,24 +57,58 @@ def test_a_kernel_that_can_do_everything_counts_by_core(mode: str) -> None:
     assert decide_plan(EVERYTHING, mode) == ProbePlan(Backend.CORE)
 
 
-@pytest.mark.parametrize("missing", ["btf", "tp_btf", "task_storage"])
+@pytest.mark.parametrize("missing", CORE_NEEDS)
 @pytest.mark.parametrize("fact", [NO, UNKNOWN])
-def test_without_what_the_programs_need_nothing_is_loaded(missing: str, fact: Fact) -> None:
+def test_without_what_core_needs_bcc_counts_and_says_why(missing: str, fact: Fact) -> None:
     plan = decide_plan(without(missing, fact), "auto")
-    assert plan.backend is Backend.OFF
+    assert plan.backend is Backend.BCC
     assert fact.why in plan.why
 
 
-@pytest.mark.parametrize("spare", ["cgrp_storage", "ringbuf", "lsm_bpf", "bpffs", "psi", "fuse"])
+@pytest.mark.parametrize("missing", ["bcc", "kernel_headers"])
+@pytest.mark.parametrize("fact", [NO, UNKNOWN])
+def test_without_either_nothing_is_loaded_and_both_reasons_are_said(
+    missing: str, fact: Fact
+) -> None:
+    plan = decide_plan(without(missing, fact, without("btf", Fact(False, "no types"))), "auto")
+    assert plan.backend is Backend.OFF
+    assert "no types" in plan.why
+    assert fact.why in plan.why
+
+
+@pytest.mark.parametrize(
+    "spare",
+    ["bcc", "kernel_headers", "cgrp_storage", "ringbuf", "lsm_bpf", "bpffs", "psi", "fuse"],
+)
 def test_what_counting_does_not_need_does_not_stop_it(spare: str) -> None:
     assert decide_plan(without(spare, NO), "auto").backend is Backend.CORE
 
 
-@pytest.mark.parametrize("mode", ["off", "bcc"])
-def test_a_configured_choice_is_the_reason(mode: str) -> None:
-    plan = decide_plan(EVERYTHING, mode)
+@pytest.mark.parametrize(
+    ("mode", "missing"),
+    [*(("core", need) for need in CORE_NEEDS), ("bcc", "bcc"), ("bcc", "kernel_headers")],
+)
+def test_a_configured_backend_is_not_replaced_by_another(mode: str, missing: str) -> None:
+    plan = decide_plan(without(missing, NO), mode)
     assert plan.backend is Backend.OFF
     assert f"`probes: {mode}`" in plan.why
+    assert NO.why in plan.why
+
+
+@pytest.mark.parametrize(("mode", "backend"), [("off", Backend.OFF), ("bcc", Backend.BCC)])
+def test_a_configured_choice_is_the_reason(mode: str, backend: Backend) -> None:
+    plan = decide_plan(EVERYTHING, mode)
+    assert plan.backend is backend
+    assert f"`probes: {mode}`" in plan.why
+
+
+@pytest.mark.parametrize(
+    ("backend", "state"),
+    [(Backend.CORE, "ok"), (Backend.BCC, "fallback"), (Backend.OFF, "off")],
+)
+def test_doctor_says_what_counts_and_why(backend: Backend, state: str) -> None:
+    item = check("counting", EVERYTHING, ProbePlan(backend, "because"))
+    assert (item.state, item.why) == (state, "because")
 
 
 def test_a_refused_load_leaves_a_plan_with_its_reason() -> None:
@@ -84,7 +123,7 @@ def test_everything_in_order_has_no_reasons() -> None:
 
 def test_without_probes_counts_are_off_and_cpu_time_is_not() -> None:
     plan = ProbePlan(Backend.OFF, "refused")
-    for name in ("syscalls", "forks", "execs", "process exits", "io calls"):
+    for name in ("counting", "syscalls", "forks", "execs", "process exits", "io calls"):
         assert check(name, EVERYTHING, plan) == Check(name, "off", "", "refused")
     assert check("counts survive", EVERYTHING, plan).state == "off"
     assert check("cpu time", EVERYTHING, plan).state == "ok"
@@ -114,7 +153,8 @@ def test_no_landlock_is_off() -> None:
 def test_every_fact_that_is_missing_is_said_somewhere(name: str) -> None:
     """Each as a no and as unknown, in a doctor's line or as the plan's reason."""
     for fact, word in ((Fact(False, "the reason"), "the reason"), (UNKNOWN, "unknown")):
-        support = without(name, fact)
+        support = without("btf", NO) if name in BCC_NEEDS else EVERYTHING
+        support = without(name, fact, support)
         plan = decide_plan(support, "auto")
         said = " ".join(item.why for item in doctor_checks(support, plan))
         assert word in said, name

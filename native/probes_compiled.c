@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Programs that were compiled on this host (bpf/by_bcc.bpf.h), for a kernel without BTF: their
+ * maps, made as the linked-in object says, and the programs, loaded over them and attached.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal/probes_state.h"
+
+/* The verifier's log is cut at its end, where the fault stands, so it must fit. */
+#define LOG_BYTES (1 << 20)
+
+/* Storage on a task needs BTF. Instead: marks by start time and pid, the oldest giving way. */
+#define CLAIM_KEY_BYTES 16
+#define CLAIMS_MAX 4096
+
+static int make_claims(const struct bpf_map *map)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, bpf_map__name(map), CLAIM_KEY_BYTES,
+				bpf_map__value_size(map), CLAIMS_MAX, NULL);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int sasm_probes_make_map(const struct bpf_map *map)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = bpf_map__map_flags(map));
+	const void *content;
+	uint32_t key = 0;
+	size_t size;
+	int fd, code;
+
+	if (bpf_map__type(map) == BPF_MAP_TYPE_TASK_STORAGE)
+		return make_claims(map);
+	/* The kernel's names have letters, digits, _ and dots; libbpf's may be longer than its 15. */
+	fd = bpf_map_create(bpf_map__type(map), NULL, bpf_map__key_size(map),
+			    bpf_map__value_size(map), bpf_map__max_entries(map), &options);
+	if (fd < 0)
+		return -errno;
+	content = bpf_map__initial_value((struct bpf_map *)map, &size);
+	if (content && bpf_map_update_elem(fd, &key, content, BPF_ANY) < 0) {
+		code = -errno;
+		close(fd);
+		return code;
+	}
+	return fd;
+}
+
+/* Keeps the end of a log, in which the verifier names the fault. */
+static void keep_log(const char *log, struct sasm_probes_error *error)
+{
+	size_t length = strlen(log), room = sizeof(error->log) - 1;
+	const char *tail = length > room ? log + length - room : log;
+
+	memcpy(error->log, tail, strlen(tail) + 1);
+}
+
+static int load_program(const struct sasm_probes *probes, const struct sasm_compiled *compiled,
+			uint32_t program, struct sasm_probes_error *error)
+{
+	const char *name = sasm_probes_program_names[program];
+	char *log = calloc(1, LOG_BYTES);
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .fd_array = probes->maps, .log_buf = log,
+		    .log_size = log ? LOG_BYTES : 0);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, name, "GPL",
+			       (const struct bpf_insn *)compiled->instructions[program],
+			       compiled->counts[program], &options);
+
+	if (fd < 0) {
+		fd = -errno;
+		sasm_probes_fail(error, "load the program", name, fd);
+		if (log)
+			keep_log(log, error);
+	}
+	free(log);
+	return fd;
+}
+
+int sasm_probes_attach_compiled(struct sasm_probes *probes, const struct sasm_compiled *compiled,
+				struct sasm_probes_error *error)
+{
+	/* All are loaded before the first is attached: the verifier may refuse the last. */
+	int fds[SASM_PROBES_PROGRAMS];
+	int code = 0, loaded = 0;
+
+	while (loaded < SASM_PROBES_PROGRAMS && code >= 0) {
+		code = load_program(probes, compiled, (uint32_t)loaded, error);
+		if (code >= 0)
+			fds[loaded++] = code;
+	}
+	for (int i = 0; i < loaded && code >= 0; i++) {
+		const char *name = sasm_probes_program_names[i];
+
+		/* The fd is a link: it can be pinned, and closing it detaches. */
+		code = bpf_raw_tracepoint_open(name, fds[i]);
+		if (code < 0)
+			code = sasm_probes_fail(error, "attach the program", name, -errno);
+		else
+			probes->links[i] = code;
+	}
+	for (int i = 0; i < loaded; i++)
+		close(fds[i]);
+	return code < 0 ? code : 0;
+}
