@@ -19,6 +19,7 @@ VERBS = {
     "logs": "Show what an agent wrote to stdout and stderr.",
     "events": "Show the last 1,024 events, oldest first.",
     "doctor": "Show the source of each figure and limit and, where one is off, why.",
+    "top": "Show the agents live on the whole screen: sort, filter, look closely, kill.",
     "start": "Start agents and wait until they are active.",
     "stop": "Stop agents: SIGTERM, the grace time, then every process of the cgroup is killed.",
     "restart": "Stop agents and start them again. Does not count towards the restart limit.",
