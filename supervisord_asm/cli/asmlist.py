@@ -17,7 +17,7 @@ from supervisord_asm.view.asmlist_text import asmlist_text
 ALL = Option("all", "also agents that have ended in the last 24 hours", short="a")
 
 # Long, and told of one agent at a time: asminfo --json has them.
-_NOT_LISTED = frozenset({"mechanisms", "limits", "log_path", "cgroup"})
+_NOT_LISTED = frozenset({"mechanisms", "limits", "log_path", "cgroup", "run"})
 
 
 def show(parsed: Parsed, terminal: Terminal, *, with_state: bool) -> int:

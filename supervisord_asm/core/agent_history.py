@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from supervisord_asm.core.events import Event, event_from_json
+from supervisord_asm.core.figures import COUNTERS, ZERO, Figures
 
 RECENT_FAULTS_MAX = 10  # spec/asm.md 1.6
 
@@ -62,23 +63,42 @@ class AgentHistory:
     cpu_time_us: int | None = None
     syscall_count: int | None = None
     peak_memory_bytes: int | None = None
+    # core/figures.py's counters; empty: never recorded. What its cgroups counted that are gone, or
+    # all of them as of its last end; and its lifetime as the run began.
+    counters: Figures = ()
+    run_base: Figures = ()
     recent_faults: deque[Event] = field(default_factory=lambda: deque(maxlen=RECENT_FAULTS_MAX))
 
 
 AGENT_FIELDS = tuple(item.name for item in fields(AgentHistory))
+_SINCE_VERSION_2 = ("counters", "run_base")
 _values = attrgetter(*AGENT_FIELDS)
+
+
+def counters_so_far(agent: AgentHistory) -> Figures:
+    """Return what its cgroups counted up to the record; None where nothing is recorded."""
+    if agent.counters:
+        return agent.counters
+    if not agent.spawn_count:
+        return ZERO
+    # A record of version 1, or of an agent whose figures were all 0.
+    recorded = {"cpu_time_us": agent.cpu_time_us, "syscall_count": agent.syscall_count}
+    return tuple(recorded.get(name) for name in COUNTERS)
 
 
 def agent_to_record(agent: AgentHistory) -> dict[str, Any]:
     """Return the row as JSON: every field under its name, the faults oldest first."""
     record = dict(zip(AGENT_FIELDS, _values(agent), strict=True))
+    record["counters"], record["run_base"] = list(agent.counters), list(agent.run_base)
     record["recent_faults"] = [fault.to_json() for fault in agent.recent_faults]
     return record
 
 
 def agent_from_record(record: Mapping[str, Any]) -> AgentHistory:
     """Read what agent_to_record made. Raises KeyError, TypeError or EventFormatError."""
-    known = {name: record[name] for name in AGENT_FIELDS}
+    known = {name: record[name] for name in AGENT_FIELDS if name not in _SINCE_VERSION_2}
+    for name in _SINCE_VERSION_2:  # an older compaction's base does not have them
+        known[name] = tuple(record.get(name, ()))
     faults = map(event_from_json, known["recent_faults"])
     known["recent_faults"] = deque(faults, RECENT_FAULTS_MAX)
     return AgentHistory(**known)

@@ -47,7 +47,9 @@ class EventType(enum.StrEnum):
 
     REGISTER = "register"  # {name, transient?}: the agent id exists from here on
     RETIRE = "retire"  # {}: it is gone for good and its name is free
-    SPAWN = "spawn"  # {run, pid?, start_time_ticks?, cgroup_id?}: a run begins; durable first
+    # {run, pid?, start_time_ticks?, cgroup_id?, …}: a run begins; durable first. With the figures
+    # of the cgroups that are gone, as STOPPED has them, and run_base: its lifetime's counters.
+    SPAWN = "spawn"
     STARTED = "started"  # {run, pid, …}: the agent's own program runs
     EXEC_FAILED = "exec_failed"  # {stage, errno}
     EXIT = "exit"  # {code|null, signal|null, cause, pid, run, crashed}
@@ -55,7 +57,8 @@ class EventType(enum.StrEnum):
     RESTART_DECAY = "restart_decay"  # {}: a stable run cleared the limiter's counter
     FAULT = "fault"  # {fault, severity, action, description, …}
     STOP = "stop"  # {by, cause}: somebody wants it to end
-    # Both with its lifetime figures: cpu_time_us, syscall_count, peak_memory_bytes.
+    # Both with its lifetime figures: cpu_time_us, syscall_count, peak_memory_bytes, and counters, a
+    # list in the order of core/figures.py.
     STOPPED = "stopped"  # {…}: nothing of it runs any more
     FAILED = "failed"  # {reason, …}: it will not be started again unless by hand
     RESET = "reset"  # {by}

@@ -38,6 +38,7 @@ from supervisord_asm.core.agent_history import (
     AgentHistory,
 )
 from supervisord_asm.core.events import Event, EventType, Value
+from supervisord_asm.core.figures import Figures, raised, restored
 
 __all__ = ["AgentHistory", "History", "apply", "copy_history"]
 
@@ -178,6 +179,7 @@ def _spawn(history: History, agent: AgentHistory, event: Event) -> None:
     agent.boot_id = event.boot_id
     _identify(agent, event)
     _measure(agent, event)  # given where a life begins in a new cgroup
+    agent.run_base = _counters(event.data, "run_base") or ()
 
 
 def _started(history: History, agent: AgentHistory, event: Event) -> None:
@@ -256,6 +258,9 @@ def _measure(agent: AgentHistory, event: Event) -> None:
         figure = _integer(event.data, name)
         if figure is not None:
             setattr(agent, name, max(getattr(agent, name) or 0, figure))
+    counters = _counters(event.data, "counters")
+    if counters is not None:
+        agent.counters = raised(agent.counters, counters) if agent.counters else counters
 
 
 _ON_SYSTEM: Mapping[EventType, Callable[[History, Event], None]] = {
@@ -293,6 +298,11 @@ def is_crash(data: Mapping[str, Value]) -> bool:
     if isinstance(crashed, bool):
         return crashed
     return _integer(data, "signal") is not None or _integer(data, "code") not in (0, None)
+
+
+def _counters(data: Mapping[str, Value], name: str) -> Figures | None:
+    stored = data.get(name)
+    return restored(stored) if isinstance(stored, list | tuple) else None
 
 
 def _integer(data: Mapping[str, Value], name: str) -> int | None:

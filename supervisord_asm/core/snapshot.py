@@ -57,6 +57,8 @@ class AgentView:
     fault_count: int = 0
     # The lifetime counter: only ever grows. Not the limiter's.
     total_restarts: int = 0
+    # Counters (core/figures.py) are of the agent's lifetime, over all runs; `run` has those of the
+    # present run, or the last one, by the same names.
     cpu_time_us: int | None = None
     memory_bytes: int | None = None
     peak_memory_bytes: int | None = None
@@ -82,6 +84,7 @@ class AgentView:
     cpu_pressure_us: int | None = None
     memory_pressure_us: int | None = None
     io_pressure_us: int | None = None
+    run: Mapping[str, int | None] = field(default_factory=dict)
     # Over the last closed one-second window.
     cpu_percent_milli: int | None = None
     syscall_rate: int | None = None
@@ -152,6 +155,7 @@ def agent_to_json(view: AgentView) -> dict[str, Any]:
     record["mechanisms"] = dict(view.mechanisms)
     record["limits"] = dict(view.limits)
     return record
+    record["run"] = dict(view.run)
 
 
 def system_to_json(view: SystemView) -> dict[str, Any]:

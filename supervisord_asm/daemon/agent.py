@@ -8,6 +8,7 @@ import asyncio
 import os
 from dataclasses import dataclass, field
 
+from supervisord_asm.core.figures import ZERO, Figures
 from supervisord_asm.core.lifecycle import Lifecycle, State, Timer
 from supervisord_asm.core.snapshot import AgentView
 from supervisord_asm.core.spec import AgentSpec
@@ -19,13 +20,8 @@ from supervisord_asm.kernel.exec_spec import ExecSpecFile
 class Totals:
     """Figures of the agent's earlier cgroups, to which the present one's row is added."""
 
-    cpu_time_us: int = 0
-    syscall_count: int = 0
-    io_ops: int = 0
+    counters: Figures = ZERO
     peak_memory_bytes: int = 0
-    fork_count: int = 0
-    exec_count: int = 0
-    process_exit_count: int = 0
 
 
 @dataclass(slots=True)
@@ -58,6 +54,7 @@ class Agent:
     timers: dict[Timer, asyncio.TimerHandle] = field(default_factory=dict)
     waiters: list[Waiter] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
+    run_base: Figures = ZERO  # its lifetime's counters when the present run began, or the last
     drained_run: int = 0  # the last run whose log pipes reached their end
     view: AgentView | None = None  # cached until something changes
 

@@ -13,6 +13,7 @@ import resource
 from collections.abc import Sequence
 from pathlib import Path
 
+from supervisord_asm.core.figures import Figures, added, counters_of, named
 from supervisord_asm.core.spec import SEARCH_PATH_DEFAULT
 from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.gate import Gate
@@ -35,6 +36,8 @@ PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031
 # Enough for real programs; the kernel's own default soft limit of 1,024 is a trap for servers.
 NOFILE_DEFAULT = (1024, 524_288)
+
+Figure = int | list[int | None]
 
 
 class BirthError(Exception):
@@ -150,12 +153,7 @@ class Births:
             return
         row = self._sampler.remove(agent.slot)
         totals = agent.totals
-        totals.cpu_time_us += row.cpu_time_us or 0
-        totals.syscall_count += row.syscall_count or 0
-        totals.io_ops += row.io_ops or 0
-        totals.fork_count += row.fork_count or 0
-        totals.exec_count += row.exec_count or 0
-        totals.process_exit_count += row.process_exit_count or 0
+        totals.counters = added(totals.counters, counters_of(row))
         totals.peak_memory_bytes = max(totals.peak_memory_bytes, row.peak_memory_bytes or 0)
         if self._probes is not None:
             self._probes.unbind(agent.slot)
@@ -166,26 +164,30 @@ class Births:
             cgroup.remove_tree()
         cgroup.close()
 
-    def base_figures(self, agent: Agent) -> dict[str, int]:
-        """Return what the agent used in the cgroups that are gone."""
-        totals = agent.totals
-        return {
-            "cpu_time_us": totals.cpu_time_us,
-            "syscall_count": totals.syscall_count,
-            "peak_memory_bytes": totals.peak_memory_bytes,
-        }
+    def begin_run(self, agent: Agent) -> dict[str, Figure]:
+        """Note what the agent used before the run that begins now; return what to record of it.
 
-    def lifetime_figures(self, agent: Agent) -> dict[str, int]:
-        """Return what the agent used in all its runs, as of now."""
-        figures = self.base_figures(agent)
+        That is what the cgroups that are gone have counted, for whoever adopts the run beside the
+        present one, and in `run_base` the lifetime so far, that one included.
+        """
+        totals = agent.totals
+        agent.run_base = totals.counters
         if agent.slot is not None:
             self._sampler.sample_now(agent.slot)
-            row = self._sampler.row(agent.slot)
-            figures["cpu_time_us"] += row.cpu_time_us or 0
-            figures["syscall_count"] += row.syscall_count or 0
-            peak = max(figures["peak_memory_bytes"], row.peak_memory_bytes or 0)
-            figures["peak_memory_bytes"] = peak
-        return figures
+            now = counters_of(self._sampler.row(agent.slot))
+            agent.run_base = added(totals.counters, now)
+        record = _recorded(totals.counters, totals.peak_memory_bytes)
+        return {**record, "run_base": list(agent.run_base)}
+
+    def lifetime_figures(self, agent: Agent) -> dict[str, Figure]:
+        """Return what the agent used in all its runs, as of now, as it is recorded."""
+        totals = agent.totals
+        if agent.slot is None:
+            return _recorded(totals.counters, totals.peak_memory_bytes)
+        self._sampler.sample_now(agent.slot)
+        row = self._sampler.row(agent.slot)
+        peak_bytes = max(totals.peak_memory_bytes, row.peak_memory_bytes or 0)
+        return _recorded(added(totals.counters, counters_of(row)), peak_bytes)
 
     def finish_log(self, agent: Agent, run: int) -> None:
         """Nothing of the run lives: whoever still holds its pipes has nothing to say."""
@@ -213,6 +215,19 @@ class Births:
             make_state_directory(home, agent.uid, agent.gid)
             agent.exec_spec = ExecSpecFile(exec_spec_of(agent, home, self._paths))
         self.bind(agent)
+
+
+def _recorded(counters: Figures, peak_memory_bytes: int) -> dict[str, Figure]:
+    """Return figures as STOPPED, FAILED and SPAWN have them."""
+    record: dict[str, Figure] = {
+        name: figure or 0
+        for name, figure in named(counters).items()
+        if name in ("cpu_time_us", "syscall_count")
+    }
+    record["peak_memory_bytes"] = peak_memory_bytes
+    if any(counters):
+        record["counters"] = list(counters)
+    return record
 
 
 class Pipes:

@@ -9,6 +9,7 @@ import grp
 import os
 import pwd
 
+from supervisord_asm.core.agent_history import counters_so_far
 from supervisord_asm.core.daemon_spec import DaemonSpec
 from supervisord_asm.core.events import EventType
 from supervisord_asm.core.lifecycle import Lifecycle, State
@@ -56,9 +57,9 @@ class Enrolment:
             agent_id, spec, life, uid, gid, is_transient=is_transient, groups=groups,
             user_name=name,
         )  # fmt: skip
-        agent.totals.cpu_time_us = known.cpu_time_us or 0
-        agent.totals.syscall_count = known.syscall_count or 0
+        agent.totals.counters = counters_so_far(known)
         agent.totals.peak_memory_bytes = known.peak_memory_bytes or 0
+        agent.run_base = known.run_base or agent.totals.counters
         self._fleet.add(agent)
         return agent
 

@@ -83,8 +83,8 @@ class Interpreter:
                     data = {**effect.data, **self._births.lifetime_figures(agent)}
                     self._recorder.record(effect.type, agent.agent_id, data)
                 case Record(EventType.SPAWN):
-                    # What the cgroups before this one counted: the base for whoever adopts the run.
-                    data = {**effect.data, **self._births.base_figures(agent)}
+                    # What was counted before it: the base for whoever adopts the run.
+                    data = {**effect.data, **self._births.begin_run(agent)}
                     self._recorder.record(effect.type, agent.agent_id, data)
                 case Record():
                     self._recorder.record(effect.type, agent.agent_id, effect.data)

@@ -5,9 +5,12 @@ changed, so a thousand idle agents cost a list and not a thousand views a second
 """
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from supervisord_asm.core import capability
+from supervisord_asm.core.agent_history import counters_so_far
+from supervisord_asm.core.figures import added, counters_of, named, since
 from supervisord_asm.core.history import AgentHistory, History
 from supervisord_asm.core.lifecycle import LIVING, State
 from supervisord_asm.core.snapshot import AgentView, Snapshot, SystemView
@@ -116,8 +119,7 @@ class Snapshots:
             state=past.state if past.state in ("stopped", "failed") else "stopped",
             restart_count=past.restart_count,
             **_counts(past),
-            cpu_time_us=past.cpu_time_us,
-            syscall_count=past.syscall_count,
+            **_lifetime(past),
             peak_memory_bytes=past.peak_memory_bytes,
             log_path=str(self._paths.logs / "agents" / f"{past.name}.log"),
             ended=True,
@@ -137,42 +139,39 @@ def _counts(past: AgentHistory) -> dict[str, Any]:
     }
 
 
-def _sum(earlier: int, now: int | None, is_known: bool) -> int | None:
-    """Earlier cgroups plus this one; absent when this one's source is off."""
-    if now is None:
-        return earlier if not is_known or earlier else None
-    return earlier + now
+# Of an agent that has no cgroup nothing runs.
+_AT_REST = {
+    "memory_bytes": 0,
+    "memory_anon_bytes": 0,
+    "memory_shmem_bytes": 0,
+    "memory_file_bytes": 0,
+    "process_count": 0,
+    "thread_count": 0,
+    "socket_count": 0,
+    "cpu_percent_milli": 0,
+    "syscall_rate": 0,
+}
+_GAUGES = (*_AT_REST, "last_activity_us")
+_gauges_of = attrgetter(*_GAUGES)
+def _lifetime(past: AgentHistory) -> dict[str, Any]:
+    return dict(named(counters_so_far(past)))
+
+
 
 
 def _figures(agent: Agent, row: Row | None) -> dict[str, Any]:
     totals = agent.totals
     if row is None:
-        return {
-            "cpu_time_us": totals.cpu_time_us,
-            "syscall_count": totals.syscall_count,
-            "io_ops": totals.io_ops,
-            "fork_count": totals.fork_count,
-            "exec_count": totals.exec_count,
-            "process_exit_count": totals.process_exit_count,
-            "memory_bytes": 0,
-            "peak_memory_bytes": totals.peak_memory_bytes,
-            "process_count": 0,
-            "cpu_percent_milli": 0,
-            "syscall_rate": 0,
-        }
+        counters, peak_bytes, gauges = totals.counters, totals.peak_memory_bytes, _AT_REST
+    else:
+        counters = added(totals.counters, counters_of(row))
+        peak_bytes = max(totals.peak_memory_bytes, row.peak_memory_bytes or 0)
+        gauges = dict(zip(_GAUGES, _gauges_of(row), strict=True))
     return {
-        "cpu_time_us": _sum(totals.cpu_time_us, row.cpu_time_us, True),
-        "syscall_count": _sum(totals.syscall_count, row.syscall_count, True),
-        "io_ops": _sum(totals.io_ops, row.io_ops, True),
-        "fork_count": _sum(totals.fork_count, row.fork_count, True),
-        "exec_count": _sum(totals.exec_count, row.exec_count, True),
-        "process_exit_count": _sum(totals.process_exit_count, row.process_exit_count, True),
-        "memory_bytes": row.memory_bytes,
-        "peak_memory_bytes": max(totals.peak_memory_bytes, row.peak_memory_bytes or 0),
-        "process_count": row.process_count,
-        "cpu_percent_milli": row.cpu_percent_milli,
-        "syscall_rate": row.syscall_rate,
-        "last_activity_us": row.last_activity_us,
+        **named(counters),
+        **gauges,
+        "peak_memory_bytes": peak_bytes,
+        "run": named(since(agent.run_base, counters)),
     }
 
 

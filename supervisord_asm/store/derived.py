@@ -12,6 +12,7 @@ from operator import attrgetter
 
 from supervisord_asm.core.agent_history import AGENT_FIELDS, AgentHistory, agent_from_record
 from supervisord_asm.core.canonical import canonical_json
+from supervisord_asm.core.figures import Figures
 from supervisord_asm.core.history import History
 from supervisord_asm.core.history_record import TOTAL_FIELDS, restore_history, total_values
 from supervisord_asm.store.bulk import BulkInsert
@@ -19,9 +20,10 @@ from supervisord_asm.store.chain import Head
 from supervisord_asm.store.errors import UnreadableRow
 from supervisord_asm.store.schema import NULLABLE_FIELDS, TEXT_FIELDS
 
-assert AGENT_FIELDS[-1] == "recent_faults", "agent_row writes it last, as text"
+_LISTS = ("counters", "run_base", "recent_faults")
+assert AGENT_FIELDS[-len(_LISTS) :] == _LISTS, "save_agents writes them last, as text"
 
-_plain_values = attrgetter(*AGENT_FIELDS[:-1])
+_plain_values = attrgetter(*AGENT_FIELDS[: -len(_LISTS)])
 _FLAGS = ("alive", "retired", "transient")  # booleans, which SQLite keeps as 0 and 1
 _SAVE_AGENTS = BulkInsert("REPLACE INTO agent", len(AGENT_FIELDS))
 _SAVE_TOTALS = (
@@ -43,9 +45,16 @@ def faults_text(agent: AgentHistory) -> str:
     return canonical_json([fault.to_json() for fault in agent.recent_faults])
 
 
+def _list_text(figures: Figures) -> str:
+    return json.dumps(figures, separators=(",", ":"))
+
+
 def save_agents(connection: sqlite3.Connection, rows: Iterable[tuple[AgentHistory, str]]) -> None:
     """Write rows, each with its faults_text."""
-    values = [(*_plain_values(agent), faults) for agent, faults in rows]
+    values = [
+        (*_plain_values(agent), _list_text(agent.counters), _list_text(agent.run_base), faults)
+        for agent, faults in rows
+    ]
     _SAVE_AGENTS.run(connection, values)
 
 
@@ -88,5 +97,6 @@ def _agent(row: tuple[object, ...]) -> AgentHistory:
             raise UnreadableRow(f"agent {row[0]}'s {name} cannot be read")
     for name in _FLAGS:
         record[name] = bool(record[name])
-    record["recent_faults"] = json.loads(str(record["recent_faults"]))
+    for name in _LISTS:
+        record[name] = json.loads(str(record[name]))
     return agent_from_record(record)

@@ -21,10 +21,12 @@ from supervisord_asm.store.anchor import UNCOMPACTED
 from supervisord_asm.store.chain import GENESIS
 from supervisord_asm.store.errors import JournalTooNew, NotAJournal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x41534D4A  # "ASMJ": file(1) and we tell our database from another
 
-TEXT_FIELDS = {"name", "state", "last_exit_cause", "boot_id", "recent_faults"}
+TEXT_FIELDS = {
+    "name", "state", "last_exit_cause", "boot_id", "counters", "run_base", "recent_faults",
+}  # fmt: skip
 NULLABLE_FIELDS = {
     "retired_realtime_ns", "last_spawn_us", "last_spawn_realtime_ns", "last_exit_us",
     "last_exit_realtime_ns", "last_exit_code", "last_exit_signal", "last_exit_cause",
@@ -39,6 +41,7 @@ def _column(name: str) -> str:
     return f"{name} {kind}{key}{'' if name in NULLABLE_FIELDS else ' NOT NULL'}"
 
 
+_AGENT_TABLE = f"CREATE TABLE agent ({', '.join(map(_column, AGENT_FIELDS))}) STRICT;"
 _TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE event (
@@ -58,7 +61,7 @@ CREATE TABLE anchor (
     hash BLOB NOT NULL,
     base TEXT NOT NULL
 ) STRICT;
-CREATE TABLE agent ({", ".join(map(_column, AGENT_FIELDS))}) STRICT;
+{_AGENT_TABLE}
 CREATE TABLE system (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     {", ".join(f"{name} INTEGER NOT NULL" for name in TOTAL_FIELDS)},
@@ -72,9 +75,21 @@ WHEN OLD.seq > (SELECT seq FROM anchor)
 BEGIN SELECT RAISE(ABORT, 'events above the anchor are kept'); END;
 """
 
+
+def _add_counters(connection: sqlite3.Connection) -> None:
+    """Give the agents' rows their counters. No event of version 1 has any, so they are empty."""
+    old = ", ".join(name for name in AGENT_FIELDS if name not in ("counters", "run_base"))
+    connection.execute("ALTER TABLE agent RENAME TO agent_1")
+    connection.execute(_AGENT_TABLE)
+    connection.execute(
+        f"INSERT INTO agent (counters, run_base, {old}) SELECT '[]', '[]', {old} FROM agent_1"
+    )
+    connection.execute("DROP TABLE agent_1")
+
+
 Migrations = Mapping[int, Callable[[sqlite3.Connection], None]]
 # From version n to n+1. Version 1 is the first.
-MIGRATIONS: Migrations = {}
+MIGRATIONS: Migrations = {1: _add_counters}
 
 
 def prepare_schema(

@@ -207,7 +207,7 @@ def test_a_newer_schema_is_refused_by_all_and_left_alone(path: Path) -> None:
     opened(path).close()
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
+        connection.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
     connection.close()
     before = path.read_bytes()
     actions: list[Callable[[], object]] = [
@@ -216,7 +216,7 @@ def test_a_newer_schema_is_refused_by_all_and_left_alone(path: Path) -> None:
     for action in actions:
         with pytest.raises(JournalTooNew) as caught:
             action()
-        assert (caught.value.found, caught.value.supported) == (2, SCHEMA_VERSION)
+        assert (caught.value.found, caught.value.supported) == (3, SCHEMA_VERSION)
     assert path.read_bytes() == before
 
 
@@ -234,12 +234,25 @@ def test_an_older_journal_is_brought_forward_step_by_step(path: Path) -> None:
     journal.append(events(1, 20))
     journal.close()
     connection = sqlite3.connect(path, isolation_level=None)
-    steps = {1: _add_column, 2: lambda c: c.execute("UPDATE system SET extra = extra + 1")}
-    prepare_schema(connection, path, steps, version=3)
-    assert read_version(connection, path, 3) == 3
+    steps = {2: _add_column, 3: lambda c: c.execute("UPDATE system SET extra = extra + 1")}
+    prepare_schema(connection, path, steps, version=4)
+    assert read_version(connection, path, 4) == 4
     assert connection.execute("SELECT extra FROM system").fetchone() == (6,)
-    prepare_schema(connection, path, {}, version=3)
+    prepare_schema(connection, path, {}, version=4)
     connection.close()
+
+
+def test_a_journal_of_version_1_is_brought_forward(path: Path) -> None:
+    journal = opened(path)
+    journal.append(events(1, 20))
+    journal.close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    for column in ("counters", "run_base"):
+        connection.execute(f"ALTER TABLE agent DROP COLUMN {column}")
+    connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    connection.close()
+    opened(path).close()
+    assert verify(path).is_sound
 
 
 def test_a_migration_that_fails_leaves_the_old_version_whole(path: Path) -> None:
@@ -248,7 +261,7 @@ def test_a_migration_that_fails_leaves_the_old_version_whole(path: Path) -> None
     journal.close()
     connection = sqlite3.connect(path, isolation_level=None)
     with pytest.raises(sqlite3.OperationalError, match="power cut"):
-        prepare_schema(connection, path, {1: _add_column, 2: _fail}, version=3)
+        prepare_schema(connection, path, {2: _add_column, 3: _fail}, version=4)
     connection.close()
     assert verify(path).is_sound
 
