@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from supervisord_asm.core.support import Backend, ProbePlan
 from supervisord_asm.kernel.cgroupfs import Cgroup, find_cgroup2_root
 from supervisord_asm.kernel.mounts import mount_bpffs
@@ -18,7 +20,11 @@ from supervisord_asm.kernel.probes import Counts, Probes, unpin
 from tests.kernel.programs import build
 
 SOURCE = Path(__file__).parent / "c" / "counting_load.c"
-PLAN = ProbePlan(Backend.CORE)
+# What the counting tests are run over; conftest.py chooses which of them can work on this host.
+BACKENDS = [
+    pytest.param(Backend.CORE, marks=pytest.mark.core),
+    pytest.param(Backend.BCC, marks=pytest.mark.bcc),
+]
 SLOTS_MAX = 64
 NAME = f"asm-test-{os.getpid()}-counting"
 
@@ -72,9 +78,10 @@ class Load:
 class Rig:
     """The agents' root and what was made in it."""
 
-    def __init__(self, root: Cgroup) -> None:
+    def __init__(self, root: Cgroup, backend: Backend) -> None:
         """Begin with an empty root."""
         self.root = root
+        self.plan = ProbePlan(backend)
         self._cgroups: list[Cgroup] = []
         self._loads: list[Load] = []
 
@@ -110,9 +117,9 @@ def _remove(cgroup: Cgroup) -> None:
 
 
 @contextmanager
-def make_rig() -> Iterator[Rig]:
+def make_rig(backend: Backend = Backend.CORE) -> Iterator[Rig]:
     """Make an agents' root for one test."""
-    rig = Rig(Cgroup.make(find_cgroup2_root() / NAME))
+    rig = Rig(Cgroup.make(find_cgroup2_root() / NAME), backend)
     try:
         yield rig
     finally:
@@ -132,7 +139,8 @@ def make_pin_dir() -> Iterator[Path]:
 
 def open_probes(rig: Rig, pin_dir: Path | None = None, slots_max: int = SLOTS_MAX) -> Probes:
     """Open probes over the rig's root."""
-    return Probes.open(None if pin_dir is None else str(pin_dir), rig.root.fd, slots_max, PLAN)
+    pins = None if pin_dir is None else str(pin_dir)
+    return Probes.open(pins, rig.root.fd, slots_max, rig.plan)
 
 
 def bind(probes: Probes, slot: int, cgroup: Cgroup) -> None:

@@ -12,16 +12,25 @@ import pytest
 
 from supervisord_asm.kernel.cgroupfs import Cgroup, find_cgroup2_root
 from supervisord_asm.kernel.probes import ProbeError, Probes
-from tests.kernel.counting_rig import NAME, Load, Rig, bind, difference, make_rig, open_probes
+from tests.kernel.counting_rig import (
+    BACKENDS,
+    NAME,
+    Load,
+    Rig,
+    bind,
+    difference,
+    make_rig,
+    open_probes,
+)
 
 MILLION = 1_000_000
 SLOT = 5
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    """Give an agents' root."""
-    with make_rig() as made:
+@pytest.fixture(params=BACKENDS)
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Give an agents' root, to be counted by one backend."""
+    with make_rig(request.param) as made:
         yield made
 
 

@@ -14,6 +14,7 @@ import pytest
 from supervisord_asm.core.support import Backend, ProbePlan
 from supervisord_asm.kernel.probes import ProbeError, Probes, unpin
 from tests.kernel.counting_rig import (
+    BACKENDS,
     SLOTS_MAX,
     Rig,
     bind,
@@ -30,10 +31,10 @@ DAEMON = """
 import os, sys, time
 from supervisord_asm.core.support import Backend, ProbePlan
 from supervisord_asm.kernel.probes import Probes
-root, agent, pins, slot, slots_max = sys.argv[1:]
+root, agent, pins, slot, slots_max, backend = sys.argv[1:]
 root_fd = os.open(root, os.O_RDONLY)
 agent_fd = os.open(agent, os.O_RDONLY)
-probes = Probes.open(pins, root_fd, int(slots_max), ProbePlan(Backend.CORE))
+probes = Probes.open(pins, root_fd, int(slots_max), ProbePlan(Backend(backend)))
 probes.bind(int(slot), agent_fd, os.fstat(agent_fd).st_ino)
 print("bound", flush=True)
 time.sleep(600)
@@ -44,10 +45,10 @@ _BPF_MAP_LOOKUP_ELEM, _BPF_MAP_UPDATE_ELEM, _BPF_OBJ_GET = 1, 2, 7
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    """Give an agents' root."""
-    with make_rig() as made:
+@pytest.fixture(params=BACKENDS)
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Give an agents' root, to be counted by one backend."""
+    with make_rig(request.param) as made:
         yield made
 
 
@@ -81,7 +82,8 @@ def rewrite_layout(pins: Path, offset: int, value: bytes) -> None:
 
 def test_counting_survives_the_process_that_installed_it(rig: Rig, pins: Path) -> None:
     agent = rig.agent()
-    command = [sys.executable, "-c", DAEMON, rig.root.path, agent.path, pins, SLOT, SLOTS_MAX]
+    command = [sys.executable, "-c", DAEMON, rig.root.path, agent.path, pins, SLOT, SLOTS_MAX,
+               rig.plan.backend]  # fmt: skip
     with subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
     ) as daemon:
@@ -161,7 +163,7 @@ def test_another_root_is_not_adopted(rig: Rig, pins: Path) -> None:
     with open_probes(rig, pins):
         pass
     inner = rig.agent("inner")
-    with Probes.open(str(pins), inner.fd, SLOTS_MAX, ProbePlan(Backend.CORE)) as probes:
+    with Probes.open(str(pins), inner.fd, SLOTS_MAX, rig.plan) as probes:
         assert not probes.facts().is_adopted
         assert probes.facts().root_id == inner.id
         assert probes.facts().root_level == 2
@@ -188,8 +190,9 @@ def test_a_refusal_names_operation_object_and_reason(rig: Rig, tmp_path: Path) -
         open_probes(rig, tmp_path / "pins")  # not a bpf file system
     assert caught.value.operation == "pin the link"
     with pytest.raises(ProbeError) as caught, open("/dev/null") as file:
-        Probes.open(None, file.fileno(), SLOTS_MAX, ProbePlan(Backend.CORE))
-    assert caught.value.subject == "cgroup_level"
+        Probes.open(None, file.fileno(), SLOTS_MAX, rig.plan)
+    is_core = rig.plan.backend is Backend.CORE
+    assert caught.value.subject == ("cgroup_level" if is_core else "the agents' root cgroup")
     assert "\n" not in str(caught.value)
     with pytest.raises(ProbeError, match="because"):
         Probes.open(None, rig.root.fd, SLOTS_MAX, ProbePlan(Backend.OFF, "because"))

@@ -13,17 +13,17 @@ from supervisord_asm.core.resources import Window
 from supervisord_asm.kernel.cgroupfs import Cgroup
 from supervisord_asm.kernel.probes import Probes
 from supervisord_asm.kernel.sampler import MEMORY_SOURCES, Row, Sampler, SamplerError
-from tests.kernel.counting_rig import SLOTS_MAX, Load, Rig, bind, make_rig, open_probes
+from tests.kernel.counting_rig import BACKENDS, SLOTS_MAX, Load, Rig, bind, make_rig, open_probes
 
 SLOT = 9
 AGENT_ID = 109
 MIB = 1 << 20
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    """Give an agents' root."""
-    with make_rig() as made:
+@pytest.fixture(params=BACKENDS)
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Give an agents' root, to be counted by one backend."""
+    with make_rig(request.param) as made:
         yield made
 
 
