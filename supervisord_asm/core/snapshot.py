@@ -152,10 +152,10 @@ def agent_to_json(view: AgentView) -> dict[str, Any]:
     """Return the view as one JSON object, every field under its own name."""
     record = dict(zip(AGENT_FIELDS, _agent_values(view), strict=True))
     # A read-only mapping is no dict to the json module.
+    record["run"] = dict(view.run)
     record["mechanisms"] = dict(view.mechanisms)
     record["limits"] = dict(view.limits)
     return record
-    record["run"] = dict(view.run)
 
 
 def system_to_json(view: SystemView) -> dict[str, Any]:

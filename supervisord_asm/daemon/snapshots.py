@@ -126,6 +126,10 @@ class Snapshots:
         )
 
 
+def _lifetime(past: AgentHistory) -> dict[str, Any]:
+    return dict(named(counters_so_far(past)))
+
+
 def _counts(past: AgentHistory) -> dict[str, Any]:
     return {
         "spawn_count": past.spawn_count,
@@ -153,10 +157,6 @@ _AT_REST = {
 }
 _GAUGES = (*_AT_REST, "last_activity_us")
 _gauges_of = attrgetter(*_GAUGES)
-def _lifetime(past: AgentHistory) -> dict[str, Any]:
-    return dict(named(counters_so_far(past)))
-
-
 
 
 def _figures(agent: Agent, row: Row | None) -> dict[str, Any]:
