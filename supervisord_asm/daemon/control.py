@@ -227,7 +227,9 @@ class ControlDoor:
 def _listed(view: AgentView) -> Answer:
     record = agent_to_json(view)
     return {
-        key: value for key, value in record.items() if value is not None and key not in LISTED_NOT
+        key: value
+        for key, value in record.items()
+        if value is not None and value != {} and key not in LISTED_NOT
     }
 
 

@@ -67,9 +67,9 @@ class Texts:
         rows, tallies = [p.row for p in pieces], [p.tally for p in pieces]
         return join_status(system, rows, tallies, widths)
 
-    def resources(self, pieces: list[Pieces]) -> str:
+    def resources(self, pieces: list[Pieces], system: SystemView) -> str:
         """Return the file `resources`."""
-        return join_resources([p.view for p in pieces], [p.resources_row for p in pieces])
+        return join_resources(system, [p.view for p in pieces], [p.resources_row for p in pieces])
 
     def telemetry(self, principal: Principal | None, size_bytes: int | None) -> bytes:
         """Return 500's answer for this caller; agents are shown no events but their own.
@@ -168,7 +168,7 @@ class Publisher:
         # The channel leaves out what equals the last body sent under a name.
         system = self._system()
         self._channel.put_text("status", self._texts.status(pieces, system))
-        self._channel.put_text("resources", self._texts.resources(pieces))
+        self._channel.put_text("resources", self._texts.resources(pieces, system))
         telemetry_text = self._texts.telemetry_of(pieces, system, None, None).decode()
         self._channel.put_json("telemetry", telemetry_text)
 

@@ -233,7 +233,7 @@ class Daemon:
         system = self._condition.system
         self._snapshots = Snapshots(
             paths=self.paths, fleet=self._fleet, history=history, sampler=self._sampler,
-            system=system,
+            system=system, dropped_lines=self._dropped_lines,
         )  # fmt: skip
         self._texts = Texts(self._snapshots, history, system)
         self._publisher = Publisher(self._texts, history, system)
@@ -322,6 +322,8 @@ class Daemon:
         self._sampler.acknowledge()
         self._note_drained()
         self._snapshots.take_figures(self._sampler.changed())
+        if self._probes is not None:
+            self._snapshots.take_drops(self._probes.drops())
         self._publisher.tick()
         self._procfs.flush()
 
@@ -416,10 +418,14 @@ class Daemon:
             counted.update(server.counters)
         counted["events_not_recorded"] = self._recorder.lost_events
         counted["asmd_log_lines"] = own_log.dropped_lines()
-        for agent in self._fleet:
-            with contextlib.suppress(LogDrainError):  # ESRCH: it has never run
-                counted["log_lines"] += self._logs.counters(agent.agent_id).dropped_lines
+        counted["log_lines"] = sum(self._dropped_lines(agent.agent_id) for agent in self._fleet)
         return counted
+
+    def _dropped_lines(self, agent_id: int) -> int:
+        try:
+            return self._logs.counters(agent_id).dropped_lines
+        except LogDrainError:
+            return 0  # ESRCH: it has never run
 
     def _keeper_pid(self) -> int:
         return self._keeper.channel.peer_pid() if self._keeper.channel is not None else 0
