@@ -10,10 +10,13 @@
 #pragma once
 
 #include <linux/errno.h>
+#include <linux/resource.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/cgroup-defs.h>
 #include <linux/kernfs.h>
+#include <linux/ptrace.h>
+#include <linux/binfmts.h>
 
 #include "records.h"
 
@@ -35,7 +38,14 @@
 	}                                                                    \
 	static __always_inline int name##_(unsigned long long *ctx, ##args)
 
+/* Before `state` is a map's name. */
+static __always_inline bool is_listening(const struct bpf_sock *socket)
+{
+	return socket->state == BPF_TCP_LISTEN;
+}
+
 #define cpus_max ((uint32_t)SASM_CPUS_MAX)
+#define lanes ((uint32_t)SASM_LANES)
 #define root_level ((uint32_t)SASM_ROOT_LEVEL)
 #define root_id ((uint64_t)SASM_ROOT_ID)
 
@@ -46,7 +56,10 @@
 #define rows MAP(SASM_MAP_rows)
 #define cpus MAP(SASM_MAP_cpus)
 #define tags MAP(SASM_MAP_tags)
-#define claims MAP(SASM_MAP_claims)
+#define threads MAP(SASM_MAP_threads)
+#define calls MAP(SASM_MAP_calls)
+#define exec_ring MAP(SASM_MAP_exec_ring)
+#define received MAP(SASM_MAP_received)
 #define state MAP_VALUE(struct sasm_state, SASM_MAP_state)
 
 /* A field of a kernel object that the verifier knows as a number only. */
@@ -60,33 +73,44 @@
 #define bpf_core_field_offset(type, member) offsetof(type, member)
 #define bpf_get_current_task_btf() ((struct task_struct *)bpf_get_current_task())
 
-/* As long as a process lives no other has its pid, and no other ever begins with it at that time. */
-struct claim_key {
+/* arch/x86/include/asm/segment.h */
+#define USER32_CS 0x23
+
+/* As long as a thread lives no other has its pid, and no other ever begins with it at that time. */
+struct thread_key {
 	uint64_t start_ns;
 	uint64_t pid;
 };
 
-static __always_inline struct claim_key claim_key_of(struct task_struct *leader)
+static __always_inline struct thread_key thread_key_of(struct task_struct *task)
 {
-	return (struct claim_key){ FIELD(leader, start_boottime), FIELD(leader, tgid) };
+	return (struct thread_key){ FIELD(task, start_boottime), FIELD(task, pid) };
 }
 
-/* Has another thread of this leader's process told of the end? */
-static __always_inline bool is_claimed(struct task_struct *leader)
+/* What is remembered of the thread; NULL: nothing. */
+static __always_inline struct sasm_thread *find_mark(struct task_struct *task)
 {
-	struct claim_key key = claim_key_of(leader);
+	struct thread_key key = thread_key_of(task);
 
-	return bpf_map_lookup_elem(&claims, &key) != NULL;
+	return bpf_map_lookup_elem(&threads, &key);
 }
 
-/* Is it up to this thread to tell of the end? If no mark can be made, yes: told twice is a drop. */
-static __always_inline bool claim(struct task_struct *leader)
+/* The same, made empty where there is none; NULL: no memory. */
+static __always_inline struct sasm_thread *make_mark(struct task_struct *task)
 {
-	struct claim_key key = claim_key_of(leader);
-	uint32_t mark = 1;
-	long code = bpf_map_update_elem(&claims, &key, &mark, BPF_NOEXIST);
+	struct thread_key key = thread_key_of(task);
+	struct sasm_thread none = {};
 
-	if (code != 0 && code != -EEXIST)
-		__sync_fetch_and_add(&state.drops[SASM_DROP_CLAIM], 1);
-	return code != -EEXIST;
+	bpf_map_update_elem(&threads, &key, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&threads, &key);
+}
+
+/* Up to which number the socket's received bytes are counted; made as `begin`; NULL: no memory. */
+static __always_inline uint64_t *make_received(struct __sk_buff *packet, struct bpf_sock *socket,
+					       uint64_t begin)
+{
+	uint64_t cookie = bpf_get_socket_cookie(packet);
+
+	bpf_map_update_elem(&received, &cookie, &begin, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&received, &cookie);
 }

@@ -14,7 +14,7 @@
  * Declarations only: this file is included and given to cffi's cdef.
  */
 
-#define SASM_PROBES_PROGRAMS 6
+#define SASM_PROBES_PROGRAMS 8
 
 struct sasm_probes;
 
@@ -82,6 +82,22 @@ int sasm_probes_bound(const struct sasm_probes *probes, uint32_t *ret_slots, uin
 
 /* The slot's figures, summed over the CPUs; the last exit is the newest of them. */
 int sasm_probes_read(const struct sasm_probes *probes, uint32_t slot, struct sasm_row *ret_sum);
+
+/*
+ * The slot's syscalls by number, SASM_CALLS of them; their sum is the slot's syscalls, but for
+ * those of the moment. ESRCH: not bound.
+ */
+int sasm_probes_calls(const struct sasm_probes *probes, uint32_t slot, uint64_t *ret_counts);
+
+/*
+ * Takes what ran since the last time, at most `capacity` records in their order; returns how many.
+ * One caller. The fd becomes readable when the ring is half full.
+ */
+int sasm_probes_execs(struct sasm_probes *probes, struct sasm_exec *ret_execs, uint32_t capacity);
+int sasm_probes_execs_fd(const struct sasm_probes *probes);
+
+/* Records that came too late: their slot had been unbound. */
+uint64_t sasm_probes_stale_execs(const struct sasm_probes *probes);
 
 /* What could not be counted, by enum sasm_drop. */
 void sasm_probes_drops(const struct sasm_probes *probes, uint64_t *ret_drops);

@@ -172,12 +172,12 @@ def test_another_root_is_not_adopted(rig: Rig, pins: Path) -> None:
 def test_unpinning_leaves_nothing(rig: Rig, pins: Path) -> None:
     """By the daemon that leaves, and by `make down` without one."""
     probes = open_probes(rig, pins)
-    assert len(list(pins.iterdir())) == 12
+    assert len(list(pins.iterdir())) == 17  # 8 programs, 9 maps
     probes.close(unpin=True)
     assert not pins.exists()
     probes.close(unpin=True)
     open_probes(rig, pins).close()
-    assert len(unpin(pins)) == 12
+    assert len(unpin(pins)) == 17
     assert not pins.exists()
     assert unpin(pins) == {}
 
