@@ -19,10 +19,11 @@ from pathlib import Path
 
 from supervisord_asm.api.server import Caps, Peer, Server, over_rate
 from supervisord_asm.configuration import Configuration
+from supervisord_asm.core.doctor import doctor_checks
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.lifecycle import Stop
 from supervisord_asm.core.restart import Cause
-from supervisord_asm.core.support import decide_plan, doctor_checks
+from supervisord_asm.core.support import decide_plan
 from supervisord_asm.daemon import own_log
 from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.births import Births

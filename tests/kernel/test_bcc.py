@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisord_asm.core.support import Backend, decide_plan, doctor_checks
+from supervisord_asm.core.doctor import doctor_checks
+from supervisord_asm.core.support import Backend, decide_plan
 from supervisord_asm.kernel import bcc_compiler
 from supervisord_asm.kernel.bcc_compiler import CompileError, compile_programs
 from supervisord_asm.kernel.probes import ProbeError
