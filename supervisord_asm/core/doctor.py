@@ -16,7 +16,13 @@ _COUNTED = (
     ("process exits", "sched_process_exit", "processes ended, each once"),
     ("io calls", "sys_enter", "of the syscalls: the read and write families"),
     ("switches", "sched_switch", "context switches away from its threads, wanted or not"),
+    ("page faults", "sched_switch", "minor and major, as getrusage(2) counts them"),
 )
+_NETWORK = (
+    "network", "cgroup_skb",
+    "bytes of IP packets from and to its sockets, without the headers of IP, TCP and UDP; loopback"
+    " counts on both sides",
+)  # fmt: skip
 _RESIDENT = "pages of all processes, shared ones once from 32 MiB on (PSS)"
 _OWN_BYTES = (
     "read from and written to disks for its processes; written means made dirty; what a process did"
@@ -43,9 +49,10 @@ def _figures(support: KernelSupport, plan: ProbePlan) -> Iterable[Check]:
     yield _counting(plan)
     is_counting = plan.backend is not Backend.OFF
     kind = "raw_tp" if plan.backend is Backend.BCC else "tp_btf"
-    for name, tracepoint, meaning in _COUNTED:
+    hooks = [(name, f"{kind}/{tracepoint}", meaning) for name, tracepoint, meaning in _COUNTED]
+    for name, hook, meaning in (*hooks, _NETWORK):
         if is_counting:
-            yield Check(name, "ok", f"{kind}/{tracepoint}", "", meaning)
+            yield Check(name, "ok", hook, "", meaning)
         else:
             yield Check(name, "off", "", plan.why)
     yield from _from_files(support)
