@@ -2,8 +2,11 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from supervisord_asm.kernel.cgroupfs import Cgroup
 from tests.kernel.programs import build
 
 SOURCE = Path(__file__).parent / "c" / "figures_load.c"
@@ -52,7 +55,7 @@ class FiguresLoad:
         return int(fields[7]), int(fields[9])
 
     def childrens_faults(self) -> int:
-        """Return the faults of the children that it has waited for."""
+        """Return the faults, minor and major, of the children that it has waited for."""
         fields = self._stat()
         return int(fields[8]) + int(fields[10])
 
@@ -65,6 +68,18 @@ class FiguresLoad:
         self.process.stdout.close()
 
     def _stat(self) -> list[str]:
-        # From the state on: proc(5) counts it as field 3.
+        # From the state on, which proc(5) counts as field 3.
         text = Path(f"/proc/{self.process.pid}/stat").read_text()
         return text.rpartition(")")[2].split()
+
+
+@contextmanager
+def figures_loads(*cgroups: Cgroup) -> Iterator[list[FiguresLoad]]:
+    """Run one load in each cgroup."""
+    loads: list[FiguresLoad] = []
+    try:
+        loads.extend(FiguresLoad(cgroup.path) for cgroup in cgroups)
+        yield loads
+    finally:
+        for load in loads:
+            load.close()

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 import pytest
 
 from supervisord_asm.kernel.probes import Probes
-from tests.kernel.counting_rig import Rig, bind, make_rig, open_probes
-from tests.kernel.figures_rig import FiguresLoad
+from tests.kernel.counting_rig import BACKENDS, Rig, bind, make_rig, open_probes
+from tests.kernel.figures_rig import FiguresLoad, figures_loads
 
 SERVER, CLIENT = 3, 4
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    """Give an agents' root."""
-    with make_rig() as made:
+@pytest.fixture(params=BACKENDS)
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Give an agents' root, to be counted by one backend."""
+    with make_rig(request.param) as made:
         yield made
 
 
@@ -32,17 +32,13 @@ def probes(rig: Rig) -> Iterator[Probes]:
 
 @pytest.fixture
 def pair(rig: Rig, probes: Probes) -> Iterator[tuple[FiguresLoad, FiguresLoad]]:
-    """Give two loads: one right in its agent's cgroup, one in a cgroup nested in another agent's."""
+    """Give two loads: in an agent's cgroup, and nested two cgroups deep in another agent's."""
     server, client = rig.agent("server"), rig.agent("client")
     bind(probes, SERVER, server)
     bind(probes, CLIENT, client)
     rig.agent("client/own")
-    loads = [FiguresLoad(server.path), FiguresLoad(rig.agent("client/own/deeper").path)]
-    try:
+    with figures_loads(server, rig.agent("client/own/deeper")) as loads:
         yield loads[0], loads[1]
-    finally:
-        for load in loads:
-            load.close()
 
 
 def network(probes: Probes, slot: int) -> tuple[int, int]:
@@ -98,30 +94,29 @@ def test_within_one_agent_each_byte_counts_both_ways(rig: Rig, probes: Probes) -
     """Loopback is counted: what an agent sends to itself it also receives."""
     agent = rig.agent()
     bind(probes, CLIENT, agent)
-    loads = [FiguresLoad(agent.path), FiguresLoad(rig.agent("agent/inner").path)]
-    port = loads[0].order("listen", "tcp", 4)
-    loads[0].begin("accept", 1000)
-    loads[1].order("send", "tcp", 4, port, 5000, 5000)
-    loads[0].finish()
-    for load in loads:
-        load.close()
+    with figures_loads(agent, rig.agent("agent/inner")) as (server, client):
+        port = server.order("listen", "tcp", 4)
+        server.begin("accept", 1000)
+        client.order("send", "tcp", 4, port, 5000, 5000)
+        server.finish()
     assert network(probes, CLIENT) == (6000, 6000)
+
+
+def echo(server: FiguresLoad, client: FiguresLoad, port: int) -> None:
+    """Send 1,000 bytes there and back."""
+    server.begin("echo", 10)
+    assert client.order("send", "udp", 4, port, 10, 100) == 1000
+    assert server.finish() == 1000
 
 
 def test_strangers_and_unbound_agents_count_for_nobody(rig: Rig, probes: Probes) -> None:
     """What an agent gets from a stranger is its own; the stranger's side is nobody's."""
     agent = rig.agent()
     bind(probes, CLIENT, agent)
-    loads = [FiguresLoad(rig.agent("unbound").path), FiguresLoad(agent.path)]
-    port = loads[0].order("listen", "udp", 4)
-    loads[0].begin("echo", 10)
-    loads[1].order("send", "udp", 4, port, 10, 100)
-    loads[0].finish()
-    assert network(probes, CLIENT) == (1000, 1000)
-    probes.unbind(CLIENT)
-    loads[0].begin("echo", 10)
-    loads[1].order("send", "udp", 4, port, 10, 100)
-    loads[0].finish()
-    for load in loads:
-        load.close()
+    with figures_loads(rig.agent("unbound"), agent) as (server, client):
+        port = server.order("listen", "udp", 4)
+        echo(server, client, port)
+        assert network(probes, CLIENT) == (1000, 1000)
+        probes.unbind(CLIENT)
+        echo(server, client, port)
     assert [network(probes, slot) for slot in range(8)] == [(0, 0)] * 8

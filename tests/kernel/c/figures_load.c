@@ -11,6 +11,7 @@
  *   calls T N            T threads call getppid N times each
  *   raw NUMBER N         calls the syscall of this number N times, whatever it answers
  *   exec PATH CODE       a child runs PATH with the argument CODE and is waited for
+ *   storm N PATH         N children run PATH, one after the other
  *   listen KIND FAMILY   a socket (tcp, udp; 4, 6) on a free loopback port; answers the port
  *   accept N             takes one connection, reads it to its end, sends N bytes; answers the bytes
  *                        that came
@@ -235,6 +236,11 @@ static long obey(const char *line)
 		return order_listen(word, family);
 	if (sscanf(line, "exec %255s %15s", word, code) == 2)
 		return child(0, word, code), 0;
+	if (sscanf(line, "storm %ld %255s", &a, word) == 2) {
+		while (a--)
+			child(0, word, code);
+		return 0;
+	}
 	if (sscanf(line, "file %255s %ld", word, &a) == 2)
 		return read_file(word, a), 0;
 	if (sscanf(line, "%15s %ld %ld", order, &a, &b) < 2)
