@@ -19,10 +19,10 @@ _COUNTED = (
     ("page faults", "sched_switch", "minor and major, as getrusage(2) counts them"),
 )
 _NETWORK = (
-    "network", "cgroup_skb",
-    "bytes of IP packets from and to its sockets, without the headers of IP, TCP and UDP; loopback"
-    " counts on both sides",
-)  # fmt: skip
+    "network",
+    "cgroup_skb",
+    "bytes of its sockets' IP packets without headers of IP, TCP, UDP; loopback counts on both sides",
+)
 _RESIDENT = "pages of all processes, shared ones once from 32 MiB on (PSS)"
 _OWN_BYTES = (
     "read from and written to disks for its processes; written means made dirty; what a process did"
