@@ -20,6 +20,7 @@ VERBS = {
     "events": "Show the last 1,024 events, oldest first.",
     "doctor": "Show the source of each figure and limit and, where one is off, why.",
     "top": "Show the agents live on the whole screen: sort, filter, look closely, kill.",
+    "plot": "Draw an agent's last minute into a PNG or SVG file.",
     "start": "Start agents and wait until they are active.",
     "stop": "Stop agents: SIGTERM, the grace time, then every process of the cgroup is killed.",
     "restart": "Stop agents and start them again. Does not count towards the restart limit.",

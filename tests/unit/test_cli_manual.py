@@ -13,6 +13,7 @@ MANUAL = Path(__file__).resolve().parents[2] / "docs" / "man"
 GROUPS = {
     "asmctl-inspect": {"status", "list", "info", "events", "doctor", "version"},
     "asmctl-top": {"top"},
+    "asmctl-plot": {"plot"},
     "asmctl-logs": {"logs"},
     "asmctl-agents": {"start", "stop", "restart", "kill", "reset", "wait-ready"},
     "asmctl-run": {"run"},
