@@ -5,7 +5,8 @@
  *
  * BCC is the compiler here and no more. It makes no map and rewrites no pointer: a map is named by
  * its place in the list that native/probes_compiled.c hands to the kernel with the program
- * (SASM_MAP_<name>, given on BCC's command line like the constants), and a field is read by helper.
+ * (SASM_MAP_<name>, given on BCC's command line), the constants are in the map `layout`, and a field
+ * of the kernel's is read by helper. So what is compiled serves any daemon on this kernel.
  */
 #pragma once
 
@@ -38,20 +39,30 @@
 	}                                                                    \
 	static __always_inline int name##_(unsigned long long *ctx, ##args)
 
-/* Before `state` is a map's name. */
+/* Both kinds of reference are resolved by the kernel, by place in the list of maps (5.13). */
+#define MAP(number) (*(struct bpf_map *)bpf_pseudo_fd(BPF_PSEUDO_MAP_IDX, number))
+#define MAP_VALUE(type, number) (*(type *)bpf_pseudo_fd(BPF_PSEUDO_MAP_IDX_VALUE, number))
+
+/* These name fields that are maps' names, too, from here on. */
+static __always_inline uint32_t layout_cpus(void)
+{
+	return MAP_VALUE(const struct sasm_layout, SASM_MAP_layout).cpus;
+}
+
+static __always_inline uint32_t layout_lanes(void)
+{
+	return MAP_VALUE(const struct sasm_layout, SASM_MAP_layout).lanes;
+}
+
 static __always_inline bool is_listening(const struct bpf_sock *socket)
 {
 	return socket->state == BPF_TCP_LISTEN;
 }
 
-#define cpus_max ((uint32_t)SASM_CPUS_MAX)
-#define lanes ((uint32_t)SASM_LANES)
-#define root_level ((uint32_t)SASM_ROOT_LEVEL)
-#define root_id ((uint64_t)SASM_ROOT_ID)
-
-/* Both kinds of reference are resolved by the kernel, by place in the list of maps (5.13). */
-#define MAP(number) (*(struct bpf_map *)bpf_pseudo_fd(BPF_PSEUDO_MAP_IDX, number))
-#define MAP_VALUE(type, number) (*(type *)bpf_pseudo_fd(BPF_PSEUDO_MAP_IDX_VALUE, number))
+#define cpus_max layout_cpus()
+#define lanes layout_lanes()
+#define root_level (MAP_VALUE(const struct sasm_layout, SASM_MAP_layout).root_level)
+#define root_id (MAP_VALUE(const struct sasm_layout, SASM_MAP_layout).root_id)
 
 #define rows MAP(SASM_MAP_rows)
 #define cpus MAP(SASM_MAP_cpus)

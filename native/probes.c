@@ -58,7 +58,7 @@ static int read_tags(struct sasm_probes *probes)
 }
 
 static int open_probes(const char *pin_dir, int root_fd, uint32_t slots_max,
-		       struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
+		       const struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
 		       struct sasm_probes_error *ret_error)
 {
 	struct sasm_probes *probes = calloc(1, sizeof(*probes));
@@ -105,7 +105,7 @@ int sasm_probes_open(const char *pin_dir, int root_fd, uint32_t slots_max,
 }
 
 int sasm_probes_open_compiled(const char *pin_dir, int root_fd, uint32_t slots_max,
-			      struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
+			      const struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
 			      struct sasm_probes_error *ret_error)
 {
 	return open_probes(pin_dir, root_fd, slots_max, compiled, ret_probes, ret_error);

@@ -47,15 +47,14 @@ int sasm_probes_open(const char *pin_dir, int root_fd, uint32_t slots_max,
  * sasm_probes_program. They name a map by its place in sasm_probes_map (BPF_PSEUDO_MAP_IDX).
  */
 struct sasm_compiled {
-	uint64_t hash;		/* of all that they are made from, but for `layout` */
+	uint64_t hash;		/* of all that they are made from */
 	uint32_t counts[SASM_PROBES_PROGRAMS];	/* of instructions */
 	const uint64_t *instructions[SASM_PROBES_PROGRAMS];	/* NULL: not compiled yet */
-	struct sasm_layout layout;	/* what they are to be compiled for; filled in */
 };
 
 /* The same as sasm_probes_open. ENODATA: nothing to adopt; compile, and call again. */
 int sasm_probes_open_compiled(const char *pin_dir, int root_fd, uint32_t slots_max,
-			      struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
+			      const struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
 			      struct sasm_probes_error *ret_error);
 
 /* The map's name; NULL beyond the last. */

@@ -192,7 +192,6 @@ static int load(struct sasm_probes *probes, const struct sasm_layout *layout,
 	if (compiled && !compiled->counts[0])
 		return sasm_probes_fail(error, "find", "compiled programs", -ENODATA);
 	object = sasm_counting__open();
-
 	if (!object)
 		return sasm_probes_fail(error, "open the object", "counting", -errno);
 	code = prepare(object, probes, layout, error);
@@ -250,7 +249,7 @@ static int upgrade(struct sasm_probes *probes, const struct sasm_layout *layout,
 }
 
 int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_max,
-			struct sasm_compiled *compiled, struct sasm_probes_error *error)
+			const struct sasm_compiled *compiled, struct sasm_probes_error *error)
 {
 	const char *pin_dir = probes->pin_dir;
 	struct sasm_layout layout;
@@ -258,8 +257,6 @@ int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_
 
 	if (code < 0)
 		return code;
-	if (compiled)
-		compiled->layout = layout;
 	if (!*pin_dir)
 		return load(probes, &layout, compiled, error);
 	if (mkdir(pin_dir, 0700) < 0 && errno != EEXIST)

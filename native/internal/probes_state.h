@@ -63,7 +63,7 @@ extern const char *const sasm_probes_program_names[SASM_PROBES_PROGRAMS];
  * fills *error and returns its -errno.
  */
 int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_max,
-			struct sasm_compiled *compiled, struct sasm_probes_error *error);
+			const struct sasm_compiled *compiled, struct sasm_probes_error *error);
 
 /*
  * How deep the cgroup lies, as the kernel counts; without BTF by climbing, which fails inside a

@@ -280,7 +280,7 @@ def _open_compiled(path: Any, agents_root_fd: int, slots_max: int) -> Any:
             code = lib.sasm_probes_open_compiled(*arguments)
             del keep_alive
     except CompileError as error:
-        raise ProbeError("compile the programs:", str(error), error.errno, error.log) from error
+        raise ProbeError("compile", f"by BCC ({error})", error.errno, error.log) from error
     except OSError as error:
         raise ProbeError("read", "the programs' source", error.errno or errno.EIO) from error
     if code < 0:
@@ -290,19 +290,11 @@ def _open_compiled(path: Any, agents_root_fd: int, slots_max: int) -> Any:
 
 def _compile(compiled: Any) -> list[Any]:
     """Fill in the instructions; they live as long as what is returned. Raises CompileError."""
-    layout = compiled.layout
-    constants = {
-        "SASM_CPUS_MAX": layout.cpus,
-        "SASM_LANES": layout.lanes,
-        "SASM_ROOT_LEVEL": layout.root_level,
-        "SASM_ROOT_ID": layout.root_id,
-    }
-    place = 0
-    while (name := lib.sasm_probes_map(place)) != ffi.NULL:
-        constants[f"SASM_MAP_{_text(name)}"] = place
-        place += 1
+    maps: list[str] = []
+    while (name := lib.sasm_probes_map(len(maps))) != ffi.NULL:
+        maps.append(_text(name))
     names = [_text(lib.sasm_probes_program(i)) for i in range(lib.SASM_PROBES_PROGRAMS)]
-    code = compile_programs(names, constants)
+    code = compile_programs(tuple(names), tuple(maps))
     buffers = []
     for number, name in enumerate(names):
         instructions: Any = ffi.new("uint64_t[]", len(code[name]) // 8)
