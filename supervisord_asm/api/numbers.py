@@ -49,6 +49,7 @@ class Control(enum.IntEnum):
     THAW = 1042
     COST = 1043
     HISTORY = 1044
+    SYSCALLS = 1045
 
 
 DOOR_FIRST = int(min(Door))

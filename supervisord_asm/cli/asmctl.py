@@ -18,6 +18,8 @@ VERBS = {
     "info": "Show one agent in detail.",
     "logs": "Show what an agent wrote to stdout and stderr.",
     "events": "Show the last 1,024 events, oldest first.",
+    "history": "Show the last 64 programs that an agent ran and how they ended.",
+    "syscalls": "Show which syscalls an agent makes most, by name.",
     "doctor": "Show the source of each figure and limit and, where one is off, why.",
     "top": "Show the agents live on the whole screen: sort, filter, look closely, kill.",
     "plot": "Draw an agent's last minute into a PNG or SVG file.",

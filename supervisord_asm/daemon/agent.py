@@ -8,6 +8,7 @@ import asyncio
 import os
 from dataclasses import dataclass, field
 
+from supervisord_asm.core.exec_history import ExecHistory
 from supervisord_asm.core.figures import ZERO, Figures
 from supervisord_asm.core.lifecycle import Lifecycle, State, Timer
 from supervisord_asm.core.snapshot import AgentView
@@ -55,6 +56,7 @@ class Agent:
     waiters: list[Waiter] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
     run_base: Figures = ZERO  # its lifetime's counters when the present run began, or the last
+    execs: ExecHistory = field(default_factory=ExecHistory)  # since this asmd began
     drained_run: int = 0  # the last run whose log pipes reached their end
     view: AgentView | None = None  # cached until something changes
 

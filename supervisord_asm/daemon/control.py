@@ -19,6 +19,7 @@ from supervisord_asm.api.wire import PAYLOAD_BYTES_MAX, Frame
 from supervisord_asm.core.history import History
 from supervisord_asm.core.snapshot import AgentView, SystemView, agent_to_json, system_to_json
 from supervisord_asm.core.support import Check
+from supervisord_asm.daemon.activity import Activity
 from supervisord_asm.daemon.commands import Commands
 from supervisord_asm.daemon.cost import CostMeter
 from supervisord_asm.daemon.fleet import Fleet, NoSuchAgent
@@ -58,6 +59,7 @@ class ControlDoor:
         journal: Journal,
         checks: Callable[[], list[Check]],
         cost: CostMeter,
+        activity: Activity,
         shut_down: Callable[[str], Awaitable[object]],
     ) -> None:
         self._fleet = fleet
@@ -78,6 +80,8 @@ class ControlDoor:
             Control.DOCTOR: self._doctor,
             Control.EVENTS: self._events,
             Control.RESOURCES: self._resources,
+            Control.HISTORY: activity.history,
+            Control.SYSCALLS: activity.syscalls,
         }
 
     def answer(self, principal: Principal, frame: Frame) -> Frame | Awaitable[Frame]:

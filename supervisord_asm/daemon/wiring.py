@@ -25,6 +25,7 @@ from supervisord_asm.core.lifecycle import Stop
 from supervisord_asm.core.restart import Cause
 from supervisord_asm.core.support import decide_plan
 from supervisord_asm.daemon import own_log
+from supervisord_asm.daemon.activity import Activity
 from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.births import Births
 from supervisord_asm.daemon.cgroup_layout import open_layout
@@ -218,6 +219,8 @@ class Daemon:
             emptiness=self._emptiness, on_stuck=self._on_stuck,
         )  # fmt: skip
         self._fleet = Fleet(interpreter, self._births)
+        self._activity = Activity(self._fleet, self._probes)
+        self._births.on_release = self._activity.finish
         self._enrolment = Enrolment(self._fleet, self._recorder, self._spec)
         self._keeper.attach(self._fleet, interpreter)
         interpreter.on_released = lambda agent: self._snapshots.forget(agent.agent_id)
@@ -266,7 +269,7 @@ class Daemon:
             system=self._condition.system, commands=commands, reloading=reloading,
             sampler=self._sampler, journal=self._journal, checks=self._condition.checks,
             cost=CostMeter(sampler=self._sampler, processes=self._own_pids),
-            shut_down=self.shut_down,
+            activity=self._activity, shut_down=self.shut_down,
         )  # fmt: skip
         agent_door = AgentDoor(self._fleet, self._snapshots, self._texts)
         agent_caps = Caps(
@@ -307,6 +310,7 @@ class Daemon:
 
     def _start_clockwork(self) -> None:
         self._loop.add_reader(self._sampler.fileno(), self._on_pass)
+        self._later(self._activity.watch(self._loop))
         retention = self._loop.create_task(
             keep_retention(
                 self._journal, self._recorder, self._spec.journal.retention_days, self._boot_id
@@ -322,6 +326,7 @@ class Daemon:
     def _on_pass(self) -> None:
         self._sampler.acknowledge()
         self._note_drained()
+        self._activity.take()
         self._snapshots.take_figures(self._sampler.changed())
         if self._probes is not None:
             self._snapshots.take_drops(self._probes.drops())
