@@ -116,6 +116,19 @@ static __always_inline struct sasm_thread *make_mark(struct task_struct *task)
 	return bpf_map_lookup_elem(&threads, &key);
 }
 
+/*
+ * Of a thread that ends. Left to age, the marks of 16,384 short threads would push out that of one
+ * that sleeps. A leader's must stay as long as another thread may ask who has told of the end.
+ */
+static __always_inline void forget_mark(struct task_struct *task)
+{
+	struct signal_struct *signal = FIELD(task, signal);
+	struct thread_key key = thread_key_of(task);
+
+	if (FIELD(task, group_leader) != task || FIELD(signal, nr_threads) == 1)
+		bpf_map_delete_elem(&threads, &key);
+}
+
 /* Up to which number the socket's received bytes are counted; made as `begin`; NULL: no memory. */
 static __always_inline uint64_t *make_received(struct __sk_buff *packet, struct bpf_sock *socket,
 					       uint64_t begin)

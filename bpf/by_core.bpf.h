@@ -115,6 +115,11 @@ static __always_inline bool is_listening(const struct bpf_sock *socket)
 	return socket->state == BPF_TCP_LISTEN;
 }
 
+/* Of a thread that ends: the kernel frees its mark with it. */
+static __always_inline void forget_mark(struct task_struct *task)
+{
+}
+
 /* Up to which number the socket's received bytes are counted; made as `begin`; NULL: no memory. */
 static __always_inline uint64_t *make_received(struct __sk_buff *packet, struct bpf_sock *socket,
 					       uint64_t begin)

@@ -194,20 +194,11 @@ static __always_inline int status_of(struct task_struct *task)
 	return FIELD(leader, exit_code);
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(sched_process_exit, struct task_struct *task)
+static __always_inline void count_exit(struct sasm_row *row, struct task_struct *task, uint64_t tag)
 {
-	uint64_t tag;
-	struct sasm_row *row = current_row(&tag);
-	struct sasm_thread *leader;
-	int status;
+	struct sasm_thread *leader = find_mark(FIELD(task, group_leader));
+	int status = status_of(task);
 
-	if (!row)
-		return 0;
-	count_faults(row, task, tag);
-	if (!is_last_thread(task))
-		return 0;
-	status = status_of(task);
 	row->exits++;
 	if (status & 0x7f)
 		row->exits_signal++;
@@ -216,9 +207,22 @@ int BPF_PROG(sched_process_exit, struct task_struct *task)
 	row->last_exit_pid = FIELD(task, tgid);
 	row->last_exit_status = status;
 	*(volatile uint64_t *)&row->last_exit_ns = bpf_ktime_get_boot_ns();
-	leader = find_mark(FIELD(task, group_leader));
 	if (leader && leader->has_executed)
 		tell_end(task, tag, status);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(sched_process_exit, struct task_struct *task)
+{
+	uint64_t tag;
+	struct sasm_row *row = current_row(&tag);
+
+	if (!row)
+		return 0;
+	count_faults(row, task, tag);
+	if (is_last_thread(task))
+		count_exit(row, task, tag);
+	forget_mark(task);
 	return 0;
 }
 
