@@ -6,7 +6,7 @@ import pytest
 
 from supervisord_asm.kernel.probes import OTHER_CALLS, ProbeError, Probes
 from tests.kernel.counting_rig import BACKENDS, Rig, bind, make_rig, open_probes
-from tests.kernel.figures_rig import FiguresLoad, figures_loads
+from tests.kernel.deeds_rig import DeedsLoad, deeds_loads
 
 SLOT = 6
 GETPPID = 110
@@ -29,15 +29,15 @@ def probes(rig: Rig) -> Iterator[Probes]:
 
 
 @pytest.fixture
-def load(rig: Rig, probes: Probes) -> Iterator[FiguresLoad]:
+def load(rig: Rig, probes: Probes) -> Iterator[DeedsLoad]:
     """Give a load in an agent's cgroup, which is bound."""
     agent = rig.agent()
     bind(probes, SLOT, agent)
-    with figures_loads(agent) as (made,):
+    with deeds_loads(agent) as (made,):
         yield made
 
 
-def risen(probes: Probes, load: FiguresLoad, *order: object) -> dict[int, int]:
+def risen(probes: Probes, load: DeedsLoad, *order: object) -> dict[int, int]:
     """Return by how much each number rose by an order."""
     before = probes.syscalls_of(SLOT)
     load.order(*order)
@@ -47,14 +47,14 @@ def risen(probes: Probes, load: FiguresLoad, *order: object) -> dict[int, int]:
     }
 
 
-def test_calls_of_four_threads_are_counted_by_number(probes: Probes, load: FiguresLoad) -> None:
+def test_calls_of_four_threads_are_counted_by_number(probes: Probes, load: DeedsLoad) -> None:
     found = risen(probes, load, "calls", 4, 250_000)
     assert found[GETPPID] == 1_000_000
     assert found[MMAP] >= 4  # their stacks
     assert OTHER_CALLS not in found
 
 
-def test_the_numbers_sum_up_to_the_syscalls(probes: Probes, load: FiguresLoad) -> None:
+def test_the_numbers_sum_up_to_the_syscalls(probes: Probes, load: DeedsLoad) -> None:
     load.order("calls", 2, 10_000)
     load.order("child", 10)
     assert sum(probes.syscalls_of(SLOT).values()) == probes.counts(SLOT).syscalls
@@ -65,7 +65,7 @@ def test_the_numbers_sum_up_to_the_syscalls(probes: Probes, load: FiguresLoad) -
     [(500, 500), (511, OTHER_CALLS), (512, OTHER_CALLS), (100_000, OTHER_CALLS), (-1, OTHER_CALLS)],
 )
 def test_numbers_that_the_kernel_does_not_know_are_counted(
-    probes: Probes, load: FiguresLoad, number: int, counted_as: int
+    probes: Probes, load: DeedsLoad, number: int, counted_as: int
 ) -> None:
     assert risen(probes, load, "raw", number, 1000)[counted_as] == 1000
 
@@ -73,7 +73,7 @@ def test_numbers_that_the_kernel_does_not_know_are_counted(
 def test_a_slot_that_is_bound_again_begins_at_zero(rig: Rig, probes: Probes) -> None:
     first, second = rig.agent("first"), rig.agent("second")
     bind(probes, SLOT, first)
-    with figures_loads(first) as (load,):
+    with deeds_loads(first) as (load,):
         load.order("calls", 1, 1000)
         assert probes.syscalls_of(SLOT)[GETPPID] == 1000
         probes.unbind(SLOT)
@@ -89,7 +89,7 @@ def test_agents_are_kept_apart(rig: Rig, probes: Probes) -> None:
     agents = [rig.agent(f"a{number}") for number in range(3)]
     for slot, agent in enumerate(agents):
         bind(probes, slot, agent)
-    with figures_loads(*agents) as loads:
+    with deeds_loads(*agents) as loads:
         for count, load in enumerate(loads):
             load.begin("calls", 2, 10_000 * count)
         for load in loads:

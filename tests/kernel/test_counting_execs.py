@@ -7,7 +7,7 @@ import pytest
 
 from supervisord_asm.kernel.probes import ExecEvent, Probes
 from tests.kernel.counting_rig import BACKENDS, Rig, bind, make_rig, open_probes
-from tests.kernel.figures_rig import FiguresLoad, figures_loads
+from tests.kernel.deeds_rig import DeedsLoad, deeds_loads
 
 SLOT = 6
 TRUE, FALSE, SLEEP = "/bin/true", "/bin/false", "/bin/sleep"
@@ -28,15 +28,15 @@ def probes(rig: Rig) -> Iterator[Probes]:
 
 
 @pytest.fixture
-def load(rig: Rig, probes: Probes) -> Iterator[FiguresLoad]:
+def load(rig: Rig, probes: Probes) -> Iterator[DeedsLoad]:
     """Give a load in a cgroup nested in an agent's, which is bound."""
     agent = rig.agent()
     bind(probes, SLOT, agent)
-    with figures_loads(rig.agent("agent/inner")) as (made,):
+    with deeds_loads(rig.agent("agent/inner")) as (made,):
         yield made
 
 
-def test_a_program_is_named_and_its_end_told(probes: Probes, load: FiguresLoad) -> None:
+def test_a_program_is_named_and_its_end_told(probes: Probes, load: DeedsLoad) -> None:
     before_us = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     load.order("exec", TRUE, 0)
     load.order("exec", FALSE, 0)
@@ -52,7 +52,7 @@ def test_a_program_is_named_and_its_end_told(probes: Probes, load: FiguresLoad) 
     assert probes.drain_execs() == []
 
 
-def test_a_signal_is_told(rig: Rig, probes: Probes, load: FiguresLoad) -> None:
+def test_a_signal_is_told(rig: Rig, probes: Probes, load: DeedsLoad) -> None:
     load.begin("exec", SLEEP, 600)
     (started,) = await_events(probes, 1)
     assert started.path == SLEEP
@@ -73,13 +73,13 @@ def await_events(probes: Probes, count: int) -> list[ExecEvent]:
     return events
 
 
-def test_processes_that_start_no_program_are_not_told(probes: Probes, load: FiguresLoad) -> None:
+def test_processes_that_start_no_program_are_not_told(probes: Probes, load: DeedsLoad) -> None:
     load.order("child", 1)
     load.order("calls", 2, 1)
     assert probes.drain_execs() == []
 
 
-def test_a_long_path_is_cut(probes: Probes, load: FiguresLoad) -> None:
+def test_a_long_path_is_cut(probes: Probes, load: DeedsLoad) -> None:
     path = "/" + "./" * 100 + "bin/true"
     load.order("exec", path, 0)
     (started, _) = probes.drain_execs()
@@ -87,7 +87,7 @@ def test_a_long_path_is_cut(probes: Probes, load: FiguresLoad) -> None:
     assert started.comm == "true"
 
 
-def test_a_full_ring_is_counted_and_nothing_else_suffers(probes: Probes, load: FiguresLoad) -> None:
+def test_a_full_ring_is_counted_and_nothing_else_suffers(probes: Probes, load: DeedsLoad) -> None:
     """2,000 programs while nobody reads: the figures are exact, the losses are told to the last."""
     before = probes.counts(SLOT)
     for _ in range(2000):
@@ -111,7 +111,7 @@ def test_what_a_former_agent_ran_is_not_its_successors(rig: Rig, probes: Probes)
     """A reader that comes when the slot has another agent."""
     first, second = rig.agent("first"), rig.agent("second")
     bind(probes, SLOT, first)
-    with figures_loads(first) as (load,):
+    with deeds_loads(first) as (load,):
         load.order("exec", TRUE, 0)
         probes.unbind(SLOT)
         bind(probes, SLOT, second)
@@ -120,7 +120,7 @@ def test_what_a_former_agent_ran_is_not_its_successors(rig: Rig, probes: Probes)
     assert probes.drops()["exec_too_late"] == 2
 
 
-def test_ten_thousand_short_processes_are_exact(probes: Probes, load: FiguresLoad) -> None:
+def test_ten_thousand_short_processes_are_exact(probes: Probes, load: DeedsLoad) -> None:
     """Read like the daemon does: forks, execs, exits to the last one, and each start named."""
     before = probes.counts(SLOT)
     begun = time.monotonic()

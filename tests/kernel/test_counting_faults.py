@@ -9,7 +9,7 @@ import pytest
 
 from supervisord_asm.kernel.probes import Probes
 from tests.kernel.counting_rig import BACKENDS, Rig, bind, make_rig, open_probes
-from tests.kernel.figures_rig import FiguresLoad, figures_loads
+from tests.kernel.deeds_rig import DeedsLoad, deeds_loads
 
 SLOT = 6
 PAGES = 5000
@@ -33,11 +33,11 @@ def probes(rig: Rig) -> Iterator[Probes]:
 
 
 @pytest.fixture
-def load(rig: Rig, probes: Probes) -> Iterator[FiguresLoad]:
+def load(rig: Rig, probes: Probes) -> Iterator[DeedsLoad]:
     """Give a load in a cgroup nested in an agent's, which is bound."""
     agent = rig.agent()
     bind(probes, SLOT, agent)
-    with figures_loads(rig.agent("agent/inner")) as (made,):
+    with deeds_loads(rig.agent("agent/inner")) as (made,):
         made.order("touch", 1)  # from here on it is marked
         yield made
 
@@ -48,7 +48,7 @@ def faults(probes: Probes) -> tuple[int, int]:
     return counts.page_faults, counts.major_faults
 
 
-def measure(probes: Probes, load: FiguresLoad, *order: object) -> tuple[int, int, int, int]:
+def measure(probes: Probes, load: DeedsLoad, *order: object) -> tuple[int, int, int, int]:
     """Return by how much (all, major) rose in the slot, and then (minor, major) of the process."""
     counted, told = faults(probes), load.faults()
     load.order(*order)
@@ -59,14 +59,14 @@ def measure(probes: Probes, load: FiguresLoad, *order: object) -> tuple[int, int
     )  # fmt: skip
 
 
-def test_each_page_that_is_touched_is_a_minor_fault(probes: Probes, load: FiguresLoad) -> None:
+def test_each_page_that_is_touched_is_a_minor_fault(probes: Probes, load: DeedsLoad) -> None:
     page_faults, major, told_minor, told_major = measure(probes, load, "touch", PAGES)
     assert page_faults == told_minor + told_major
     assert major == told_major
     assert PAGES <= page_faults <= PAGES + BESIDE
 
 
-def test_threads_faults_are_counted_when_they_have_ended(probes: Probes, load: FiguresLoad) -> None:
+def test_threads_faults_are_counted_when_they_have_ended(probes: Probes, load: DeedsLoad) -> None:
     page_faults, _, told_minor, told_major = measure(probes, load, "crew", 8, PAGES // 8)
     # A thread may fault once more after its exit was told: the kernel clears its id in memory.
     assert 0 <= told_minor + told_major - page_faults <= 8
@@ -74,7 +74,7 @@ def test_threads_faults_are_counted_when_they_have_ended(probes: Probes, load: F
 
 
 def test_a_childs_faults_are_counted_from_its_birth_to_its_end(
-    probes: Probes, load: FiguresLoad
+    probes: Probes, load: DeedsLoad
 ) -> None:
     childrens = load.childrens_faults()
     page_faults, _, told_minor, told_major = measure(probes, load, "child", PAGES)
@@ -83,7 +83,7 @@ def test_a_childs_faults_are_counted_from_its_birth_to_its_end(
     assert PAGES <= page_faults <= PAGES + 2 * BESIDE
 
 
-def test_a_page_that_has_to_be_read_is_a_major_fault(probes: Probes, load: FiguresLoad) -> None:
+def test_a_page_that_has_to_be_read_is_a_major_fault(probes: Probes, load: DeedsLoad) -> None:
     with tempfile.NamedTemporaryFile(dir=Path("/var/tmp")) as file:
         file.write(bytes(100 * 4096))
         file.flush()
@@ -97,7 +97,7 @@ def test_a_page_that_has_to_be_read_is_a_major_fault(probes: Probes, load: Figur
 def test_what_a_thread_faulted_before_it_joined_is_not_the_agents(rig: Rig, probes: Probes) -> None:
     """It joins with a past of its own, and is bound later still."""
     agent = rig.agent("late")
-    with figures_loads(agent) as (load,):
+    with deeds_loads(agent) as (load,):
         load.order("touch", PAGES)
         bind(probes, SLOT, agent)
         load.order("touch", 10)

@@ -9,7 +9,7 @@ import pytest
 
 from supervisord_asm.kernel.probes import Probes
 from tests.kernel.counting_rig import BACKENDS, Rig, bind, make_rig, open_probes
-from tests.kernel.figures_rig import FiguresLoad, figures_loads
+from tests.kernel.deeds_rig import DeedsLoad, deeds_loads
 
 SERVER, CLIENT = 3, 4
 
@@ -31,13 +31,13 @@ def probes(rig: Rig) -> Iterator[Probes]:
 
 
 @pytest.fixture
-def pair(rig: Rig, probes: Probes) -> Iterator[tuple[FiguresLoad, FiguresLoad]]:
+def pair(rig: Rig, probes: Probes) -> Iterator[tuple[DeedsLoad, DeedsLoad]]:
     """Give two loads: in an agent's cgroup, and nested two cgroups deep in another agent's."""
     server, client = rig.agent("server"), rig.agent("client")
     bind(probes, SERVER, server)
     bind(probes, CLIENT, client)
     rig.agent("client/own")
-    with figures_loads(server, rig.agent("client/own/deeper")) as loads:
+    with deeds_loads(server, rig.agent("client/own/deeper")) as loads:
         yield loads[0], loads[1]
 
 
@@ -54,7 +54,7 @@ def network(probes: Probes, slot: int) -> tuple[int, int]:
 )
 def test_tcp_bytes_are_the_programs(
     probes: Probes,
-    pair: tuple[FiguresLoad, FiguresLoad],
+    pair: tuple[DeedsLoad, DeedsLoad],
     family: int,
     there: int,
     piece: int,
@@ -74,7 +74,7 @@ def test_tcp_bytes_are_the_programs(
 @pytest.mark.parametrize(("datagrams", "size"), [(1, 1), (500, 700), (40, 60_000)])
 def test_udp_bytes_are_the_programs(
     probes: Probes,
-    pair: tuple[FiguresLoad, FiguresLoad],
+    pair: tuple[DeedsLoad, DeedsLoad],
     family: int,
     datagrams: int,
     size: int,
@@ -94,7 +94,7 @@ def test_within_one_agent_each_byte_counts_both_ways(rig: Rig, probes: Probes) -
     """Loopback is counted: what an agent sends to itself it also receives."""
     agent = rig.agent()
     bind(probes, CLIENT, agent)
-    with figures_loads(agent, rig.agent("agent/inner")) as (server, client):
+    with deeds_loads(agent, rig.agent("agent/inner")) as (server, client):
         port = server.order("listen", "tcp", 4)
         server.begin("accept", 1000)
         client.order("send", "tcp", 4, port, 5000, 5000)
@@ -102,7 +102,7 @@ def test_within_one_agent_each_byte_counts_both_ways(rig: Rig, probes: Probes) -
     assert network(probes, CLIENT) == (6000, 6000)
 
 
-def echo(server: FiguresLoad, client: FiguresLoad, port: int) -> None:
+def echo(server: DeedsLoad, client: DeedsLoad, port: int) -> None:
     """Send 1,000 bytes there and back."""
     server.begin("echo", 10)
     assert client.order("send", "udp", 4, port, 10, 100) == 1000
@@ -113,7 +113,7 @@ def test_strangers_and_unbound_agents_count_for_nobody(rig: Rig, probes: Probes)
     """What an agent gets from a stranger is its own; the stranger's side is nobody's."""
     agent = rig.agent()
     bind(probes, CLIENT, agent)
-    with figures_loads(rig.agent("unbound"), agent) as (server, client):
+    with deeds_loads(rig.agent("unbound"), agent) as (server, client):
         port = server.order("listen", "udp", 4)
         echo(server, client, port)
         assert network(probes, CLIENT) == (1000, 1000)

@@ -9,16 +9,16 @@ from pathlib import Path
 from supervisord_asm.kernel.cgroupfs import Cgroup
 from tests.kernel.programs import build
 
-SOURCE = Path(__file__).parent / "c" / "figures_load.c"
+SOURCE = Path(__file__).parent / "c" / "deeds_load.c"
 
 
-class FiguresLoad:
-    """A running figures_load in one cgroup. close() ends it."""
+class DeedsLoad:
+    """A running deeds_load in one cgroup. close() ends it."""
 
     def __init__(self, cgroup: Path) -> None:
         """Start it and wait until it has joined the cgroup."""
         self.process = subprocess.Popen(
-            [build("figures_load", SOURCE), cgroup / "cgroup.procs"],
+            [build("deeds_load", SOURCE), cgroup / "cgroup.procs"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -74,11 +74,11 @@ class FiguresLoad:
 
 
 @contextmanager
-def figures_loads(*cgroups: Cgroup) -> Iterator[list[FiguresLoad]]:
+def deeds_loads(*cgroups: Cgroup) -> Iterator[list[DeedsLoad]]:
     """Run one load in each cgroup."""
-    loads: list[FiguresLoad] = []
+    loads: list[DeedsLoad] = []
     try:
-        loads.extend(FiguresLoad(cgroup.path) for cgroup in cgroups)
+        loads.extend(DeedsLoad(cgroup.path) for cgroup in cgroups)
         yield loads
     finally:
         for load in loads:
