@@ -107,7 +107,6 @@ class TopApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave"),
         Binding("ctrl+c", "interrupt", priority=True),
-        Binding("ctrl+z", "suspend_process"),
         # First, before the key reaches a widget: what is typed quickly behind a slash is text then
         # and not an order, and what is typed behind its Enter is no text.
         Binding("slash", "filter", priority=True),

@@ -18,6 +18,8 @@ SLEEPS = sh("exec sleep 1000")
 TITLES = [
     "ID", "NAME", "STATE", "CPU%", "MEM", "SYSC/S", "NET/S", "PROCS", "RESTARTS", "UPTIME",
 ]  # fmt: skip
+# The escape sequence of a colour, as tmux writes it: 31 to 37, and of text only.
+COLOUR = re.compile(r"\x1b\[([0-9]+;)*3[1-7]m")
 BEFORE = "what stood here before"
 # Of a row, as far as every row has it: the id, the name, the state.
 ROW = re.compile(r"^ +(\d+) (\S+) +([a-z]+) ")
@@ -156,6 +158,23 @@ def test_restart_and_stop_keys(screen: Tmux, host: Host) -> None:
 def test_freeze_tells_what_asmd_says_of_it(screen: Tmux) -> None:
     screen.type("f")
     screen.wait_text("freeze alpha: freezing agents is not built yet")
+
+
+def test_it_can_do_without_colours(host: Host) -> None:
+    with terminal(host.folder, shell(host, "--color", "never"), host.environment) as tmux:
+        tmux.wait(lambda lines: len(rows(lines)) == 5, "five agents")
+        assert not COLOUR.search("\n".join(tmux.lines(with_colours=True)))
+        tmux.type("Enter", "k")
+        tmux.wait_text("kill -9 agent ")
+    with terminal(host.folder, shell(host, "--color", "always"), host.environment) as tmux:
+        tmux.wait(lambda lines: len(rows(lines)) == 5, "five agents")
+        assert COLOUR.search("\n".join(tmux.lines(with_colours=True)))
+
+
+def test_sigterm_gives_the_screen_back_too(screen: Tmux) -> None:
+    screen.program().send(signal.SIGTERM)
+    lines = screen.wait_text("exit=")
+    assert [line for line in lines if line] == [BEFORE, "exit=143"]
 
 
 def test_q_ends_it_and_gives_the_screen_back(screen: Tmux) -> None:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.kernel.daemon_host import DEADLINE_S, eventually
+from tests.kernel.daemon_host import DEADLINE_S, Part, eventually
 
 _numbers = itertools.count(1)
 
@@ -36,9 +36,14 @@ class Tmux:
         """Give the window another size, as somebody who drags its corner."""
         self._call("resize-window", "-x", str(width), "-y", str(height))
 
-    def lines(self) -> list[str]:
-        """Return what is on the screen, a string per line."""
-        return self._call("capture-pane", "-p").split("\n")
+    def lines(self, *, with_colours: bool = False) -> list[str]:
+        """Return what is on the screen, a string per line; styles as escape sequences, if asked."""
+        return self._call("capture-pane", "-p", *(["-e"] if with_colours else [])).split("\n")
+
+    def program(self) -> Part:
+        """Return the program that the window's shell is waiting for."""
+        shell = self._call("list-panes", "-F", "#{pane_pid}").strip()
+        return Part(int(Path(f"/proc/{shell}/task/{shell}/children").read_text()))
 
     def wait(self, holds: Callable[[list[str]], object], what: str) -> list[str]:
         """Wait until the screen is so, and return it; fail with the screen."""
