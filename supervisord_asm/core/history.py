@@ -92,10 +92,7 @@ def apply(history: History, event: Event) -> None:
 
 def copy_history(history: History) -> History:
     """Return a history that shares nothing changeable with this one."""
-    agents = {
-        agent_id: replace(agent, recent_faults=deque(agent.recent_faults, RECENT_FAULTS_MAX))
-        for agent_id, agent in history.agents.items()
-    }
+    agents = {agent_id: replace(agent) for agent_id, agent in history.agents.items()}
     return replace(
         history,
         agents=agents,
@@ -232,7 +229,7 @@ def _forgive(history: History, agent: AgentHistory, event: Event) -> None:
 
 def _fault(history: History, agent: AgentHistory, event: Event) -> None:
     agent.fault_count += 1
-    agent.recent_faults.append(event)
+    agent.recent_faults = (*agent.recent_faults, event)[-RECENT_FAULTS_MAX:]
 
 
 def _stop(history: History, agent: AgentHistory, event: Event) -> None:
