@@ -21,7 +21,7 @@ _COUNTED = (
 _NETWORK = (
     "network",
     "cgroup_skb",
-    "bytes of its sockets' IP packets without headers of IP, TCP, UDP; loopback counts on both sides",
+    "IP packets of its sockets, without headers of IP, TCP and UDP; loopback on both sides",
 )
 _RESIDENT = "pages of all processes, shared ones once from 32 MiB on (PSS)"
 _OWN_BYTES = (
