@@ -13,6 +13,7 @@ import pytest
 
 from tests.kernel.daemon_host import DEADLINE_S, Host, eventually, hosted, sh
 
+pytestmark = pytest.mark.drawing
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 TIME_LABEL = re.compile(r"time \(s\); 0 is \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$")
 SVG = "{http://www.w3.org/2000/svg}"

@@ -14,6 +14,7 @@ import pytest
 from tests.kernel.daemon_host import Host, hosted, sh
 from tests.kernel.tmux import Tmux, terminal
 
+pytestmark = pytest.mark.drawing
 SLEEPS = sh("exec sleep 1000")
 TITLES = [
     "ID", "NAME", "STATE", "CPU%", "MEM", "SYSC/S", "NET/S", "PROCS", "RESTARTS", "UPTIME",
