@@ -20,6 +20,8 @@ VERBS = {
     "events": "Show the last 1,024 events, oldest first.",
     "history": "Show the last 64 programs that an agent ran and how they ended.",
     "syscalls": "Show which syscalls an agent makes most, by name.",
+    "resources": "Show what agents use, over the last seconds and second by second.",
+    "profile": "Show how long operations take: spawn, exec, restart, stop, calls.",
     "doctor": "Show the source of each figure and limit and, where one is off, why.",
     "top": "Show the agents live on the whole screen: sort, filter, look closely, kill.",
     "plot": "Draw an agent's last minute into a PNG or SVG file.",

@@ -19,6 +19,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Protocol
 
 SAMPLES_MAX = 100
 OPERATIONS_MAX = 64
@@ -50,9 +51,9 @@ class OperationStats:
         return self.sample_count - self.success_count
 
     @property
-    def success_rate(self) -> float:
-        """The share of samples that succeeded, 0.0 to 1.0; 0.0 without samples."""
-        return self.success_count / self.sample_count if self.sample_count else 0.0
+    def success_permille(self) -> int:
+        """The success rate in thousandths, rounded down: only all of them are 1000; 0 of none."""
+        return self.success_count * 1000 // self.sample_count if self.sample_count else 0
 
 
 def statistics(operation: str, samples: Iterable[tuple[int, bool]]) -> OperationStats:
@@ -181,10 +182,20 @@ class AgentProfiler:
         self.changes += 1
 
 
+class TakesOperations(Protocol):
+    """Whatever a guard can tell of its block: a profiler here, or one behind a socket."""
+
+    def start_operation(self, operation: str) -> int:
+        """Return the time at which the operation begins."""
+
+    def end_operation(self, operation: str, start: int, success: bool) -> object:
+        """Keep a sample that began at `start` and ends now."""
+
+
 class ProfileGuard:
     """Records its block as one sample: a success unless `set_failed` or an exception."""
 
-    def __init__(self, profiler: AgentProfiler, operation: str) -> None:
+    def __init__(self, profiler: TakesOperations, operation: str) -> None:
         self._profiler = profiler
         self._operation = operation
         self._is_success = True

@@ -23,6 +23,7 @@ from supervisord_asm.daemon.activity import Activity
 from supervisord_asm.daemon.commands import Commands
 from supervisord_asm.daemon.cost import CostMeter
 from supervisord_asm.daemon.fleet import Fleet, NoSuchAgent
+from supervisord_asm.daemon.readings import Readings
 from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.reloading import Reloading
 from supervisord_asm.daemon.request import Request, flag, text, whole
@@ -54,6 +55,7 @@ class ControlDoor:
         history: History,
         system: Callable[[], SystemView],
         commands: Commands,
+        readings: Readings,
         reloading: Reloading,
         sampler: Sampler,
         journal: Journal,
@@ -79,9 +81,10 @@ class ControlDoor:
             Control.INFO: self._info,
             Control.DOCTOR: self._doctor,
             Control.EVENTS: self._events,
-            Control.RESOURCES: self._resources,
             Control.HISTORY: activity.history,
             Control.SYSCALLS: activity.syscalls,
+            Control.RESOURCES: readings.resources,
+            Control.PROFILE: readings.profile,
         }
 
     def answer(self, principal: Principal, frame: Frame) -> Frame | Awaitable[Frame]:
@@ -192,21 +195,6 @@ class ControlDoor:
         since = max(whole(request, "since", 0), first - 1)
         chosen = recent[since - first + 1 :][:limit] if since < total else []
         return {"events": [event.to_json() for event in chosen], "next": since + len(chosen)}
-
-    def _resources(self, request: Request) -> Answer:
-        try:
-            agent = self._fleet.find(text(request, "agent"))
-        except NoSuchAgent as error:
-            raise ControlRefusal(errno.ESRCH, str(error)) from error
-        windows = self._sampler.windows(agent.slot) if agent.slot is not None else []
-        view = self._snapshots.view(agent)
-        return {
-            "windows": [asdict(window) for window in windows],
-            "rates": {
-                "cpu_percent_milli": view.cpu_percent_milli,
-                "syscall_rate": view.syscall_rate,
-            },
-        }
 
     async def _backup(self, request: Request) -> Answer:
         path = Path(text(request, "path"))

@@ -41,6 +41,7 @@ from supervisord_asm.daemon.folders import make_folders, paths_of
 from supervisord_asm.daemon.interpret import Interpreter
 from supervisord_asm.daemon.keeper_link import KeeperLink
 from supervisord_asm.daemon.lock import Lock
+from supervisord_asm.daemon.measuring import Measuring
 from supervisord_asm.daemon.procfs import Procfs
 from supervisord_asm.daemon.publish import Publisher, Texts
 from supervisord_asm.daemon.reconcile import Reconciliation
@@ -239,8 +240,9 @@ class Daemon:
             paths=self.paths, fleet=self._fleet, history=history, sampler=self._sampler,
             system=system, dropped_lines=self._dropped_lines,
         )  # fmt: skip
+        self._measuring = Measuring(self._fleet, self._recorder, self._sampler, self._snapshots)
         self._texts = Texts(self._snapshots, history, system)
-        self._publisher = Publisher(self._texts, history, system)
+        self._publisher = Publisher(self._texts, history, system, self._measuring)
         self._procfs = Procfs(
             loop=self._loop, paths=self.paths, publisher=self._publisher, logs=self._logs,
             cgroup=self._layout.procfs, agents_cgroup=str(self._layout.agents_path),
@@ -269,9 +271,12 @@ class Daemon:
             system=self._condition.system, commands=commands, reloading=reloading,
             sampler=self._sampler, journal=self._journal, checks=self._condition.checks,
             cost=CostMeter(sampler=self._sampler, processes=self._own_pids),
-            activity=self._activity, shut_down=self.shut_down,
+            activity=self._activity, readings=self._measuring.readings, shut_down=self.shut_down,
         )  # fmt: skip
-        agent_door = AgentDoor(self._fleet, self._snapshots, self._texts)
+        profiling = self._measuring.profiling
+        door = AgentDoor(self._fleet, self._snapshots, self._texts, profiling)
+        to_agents = profiling.timed_door(door.answer)
+        to_operators = profiling.timed_control(control.answer)
         agent_caps = Caps(
             connections_total=4 * self._spec.agents_max,
             connections_per_share=sockets.agent_connections,
@@ -289,15 +294,8 @@ class Daemon:
             share_limits={STRANGER_SHARE: STRANGER_CONNECTIONS},
         )
         for path, mode, gid, caps, share_of, handler in (
-            (paths.agent_socket, 0o666, None, agent_caps, _share_of, agent_door.answer),
-            (
-                paths.control_socket,
-                0o660,
-                self._gid,
-                control_caps,
-                _control_share_of,
-                control.answer,
-            ),
+            (paths.agent_socket, 0o666, None, agent_caps, _share_of, to_agents),
+            (paths.control_socket, 0o660, self._gid, control_caps, _control_share_of, to_operators),
         ):
             server = Server(
                 loop=self._loop, caps=caps, identify=self._identify, share_of=share_of,
@@ -327,10 +325,7 @@ class Daemon:
         self._sampler.acknowledge()
         self._note_drained()
         self._activity.take()
-        self._snapshots.take_figures(self._sampler.changed())
-        if self._probes is not None:
-            self._snapshots.take_drops(self._probes.drops())
-        self._publisher.tick()
+        self._measuring.pass_over(self._publisher.tick)
         self._procfs.flush()
 
     def _on_recorded(self, event: Event) -> None:
@@ -472,6 +467,7 @@ class Daemon:
     def _on_gone(self, agent: Agent) -> None:
         self._snapshots.forget(agent.agent_id)
         self._syscalls_gone = self._syscalls_of_the_gone()
+        self._measuring.forget(agent)
 
     def _announce(self) -> None:
         """The line that the guide's `dmesg | grep ASM` looks for (CONTRACT, Logs)."""

@@ -7,8 +7,10 @@ rendered again because another agent's figure grew.
 
 from collections.abc import Iterable, Sequence
 
+from supervisord_asm.core.resources import Rates
 from supervisord_asm.core.snapshot import AgentView, Snapshot, SystemView
 from supervisord_asm.view.drops import drop_lines
+from supervisord_asm.view.rates_text import rates_lines
 from supervisord_asm.view.value import cell, core_percent
 
 _WIDTHS = (10, 10, 16, 16, 16, 16, 10, 7, 7, 7, 16, 16, 16, 16, 12, 14)
@@ -42,8 +44,16 @@ def agent_resources_row(view: AgentView) -> str:
     )
 
 
-def join_resources(system: SystemView, agents: Sequence[AgentView], rows: Sequence[str]) -> str:
-    """Return the whole file from the agents and their rows, in the same order."""
+def join_resources(
+    system: SystemView,
+    agents: Sequence[AgentView],
+    rows: Sequence[str],
+    rates: Sequence[Rates] = (),
+) -> str:
+    """Return the whole file from the agents and their rows, in the same order.
+
+    `rates` are the sums over all agents over longer spans; they have a section where there are any.
+    """
     usage = _sum(view.cpu_percent_milli for view in agents)
     memory = _sum(view.memory_bytes for view in agents)
     rate = _sum(view.syscall_rate for view in agents)
@@ -58,6 +68,7 @@ def join_resources(system: SystemView, agents: Sequence[AgentView], rows: Sequen
         f"  Memory (bytes):  {cell(memory)}",
         f"  Syscalls/sec:    {cell(rate)}",
         "",
+        *([*rates_lines("System Rates", rates), ""] if rates else ()),
         "Per-Agent Usage:",
         _FORMAT.format(*_TITLES),
         _FORMAT.format(*_RULE),

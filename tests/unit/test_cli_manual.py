@@ -21,6 +21,7 @@ GROUPS = {
         "doctor",
         "version",
     },
+    "asmctl-measure": {"resources", "profile"},
     "asmctl-top": {"top"},
     "asmctl-plot": {"plot"},
     "asmctl-logs": {"logs"},

@@ -74,7 +74,7 @@ def test_the_guides_example() -> None:
         assert profiler.end_operation("process_request", start, number % 10 < 7)
     stats = profiler.get_stats("process_request")
     assert stats == OperationStats("process_request", 10, 7, 100, 109, 104, 105, 109, 109)
-    assert stats.success_rate == 0.7
+    assert stats.success_permille == 700
     assert profiler.operations() == ["process_request"]
     assert profiler.get_all_stats() == [stats]
     assert system.aggregate_stats("process_request") == stats
@@ -88,7 +88,7 @@ def test_without_samples_all_is_zero() -> None:
     profiler.record("spawn", 5, True)
     profiler.reset()
     assert profiler.get_stats("spawn") == OperationStats("spawn")
-    assert OperationStats("spawn").success_rate == 0.0
+    assert OperationStats("spawn").success_permille == 0
     assert profiler.get_stats("never") is None
 
 
@@ -150,7 +150,7 @@ def test_an_aggregate_is_of_the_real_samples_and_not_of_averages() -> None:
     stats = system.aggregate_stats("spawn")
     assert stats is not None
     assert (stats.min_duration_us, stats.max_duration_us) == (0, 99_000)
-    assert (stats.p95_duration_us, stats.success_rate) == (95_000, 0.99)
+    assert (stats.p95_duration_us, stats.success_permille) == (95_000, 990)
 
 
 class Model(RuleBasedStateMachine):
