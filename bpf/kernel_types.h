@@ -44,7 +44,6 @@ struct task_struct {
 	int exit_code;
 	unsigned long min_flt;
 	unsigned long maj_flt;
-	char comm[16];
 	struct css_set *cgroups;
 	struct signal_struct *signal;
 	struct task_struct *group_leader;

@@ -6,7 +6,7 @@
  * so nothing runs per fault: when a thread leaves its CPU and when it ends, what it had more than
  * the last time goes to its agent's row. The mark remembers that last time; the CPU's note spares
  * looking for it when there was no fault. What a thread has faulted since it was last switched in
- * is thus not in the row yet (docs/decisions/0031).
+ * is thus not in the row yet (docs/decisions/0023).
  *
  * Marks are made where memory may be asked for: at the birth of a thread, and at the first syscall
  * of one that was there before its agent was. Never at a switch, under the scheduler's lock.

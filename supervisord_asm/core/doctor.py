@@ -14,6 +14,8 @@ _COUNTED = (
     ("forks", "sched_process_fork", "processes made, threads not"),
     ("execs", "sched_process_exec", "programs begun by its processes"),
     ("process exits", "sched_process_exit", "processes ended, each once"),
+    ("syscalls by number", "sys_enter", "of 64-bit programs; `asmctl syscalls` names them"),
+    ("programs", "sched_process_exec", "the last 64 that ran, with their ends: `asmctl history`"),
     ("io calls", "sys_enter", "of the syscalls: the read and write families"),
     ("switches", "sched_switch", "context switches away from its threads, wanted or not"),
     ("page faults", "sched_switch", "minor and major, as getrusage(2) counts them"),
@@ -21,7 +23,7 @@ _COUNTED = (
 _NETWORK = (
     "network",
     "cgroup_skb",
-    "IP packets of its sockets, without headers of IP, TCP and UDP; loopback on both sides",
+    "what its sockets sent and got: IP without headers, TCP's repeats once; loopback on both sides",
 )
 _RESIDENT = "pages of all processes, shared ones once from 32 MiB on (PSS)"
 _OWN_BYTES = (

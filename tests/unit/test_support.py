@@ -145,7 +145,7 @@ def test_every_figure_says_what_it_means_on_this_host() -> None:
     figures = {
         "cpu time", "memory", "memory kinds", "processes", "threads", "block bytes", "sockets",
         "pressure", "syscalls", "forks", "execs", "process exits", "io calls", "switches",
-        "page faults", "network",
+        "page faults", "network", "syscalls by number", "programs",
     }  # fmt: skip
     hybrid = replace(EVERYTHING, controllers=frozenset())
     for support in (EVERYTHING, hybrid):
