@@ -1,11 +1,10 @@
 """The files `profiling` and `agents/<id>/profiling`: rendered when samples came, within a budget.
 
 After a storm of restarts a thousand agents have new samples in one second. Then their files follow
-one hundred a second, and the system's file, whose percentiles need every agent's samples in order,
-takes at most a fiftieth of the time: somebody may be waiting for a restart meanwhile.
+one hundred a second: somebody may be waiting for a restart meanwhile. The system's file is made of
+sums that are kept in order (core/profiler.py), and follows each second.
 """
 
-import time
 from collections.abc import Iterable
 
 from supervisord_asm.daemon.profiling import Profiling
@@ -13,7 +12,6 @@ from supervisord_asm.kernel.procfs_channel import ProcfsChannel
 from supervisord_asm.view.profile_text import SYSTEM_TITLE, agent_title, profile_text
 
 AGENTS_PER_TICK = 100
-SYSTEM_SHARE = 1 / 50
 
 
 class ProfileFiles:
@@ -24,7 +22,6 @@ class ProfileFiles:
         self._profiler = profiling.profiler
         # By agent, the text and the count of changes that it shows; -1: it never had a sample.
         self._texts: dict[int, tuple[int, str]] = {}
-        self._system_due_s = 0.0
         self._last_agent = 0
 
     def put_all(self, channel: ProcfsChannel, agent_ids: Iterable[int]) -> None:
@@ -41,21 +38,17 @@ class ProfileFiles:
         for agent_id in changed[:AGENTS_PER_TICK]:
             channel.put_text(_path(agent_id), self._text(agent_id))
             self._last_agent = agent_id
-        if time.monotonic() >= self._system_due_s:
-            self._put_system(channel)
+        self._put_system(channel)
 
     def forget(self, agent_id: int) -> None:
         """The agent is gone, and its folder with it."""
         self._texts.pop(agent_id, None)
 
     def _put_system(self, channel: ProcfsChannel) -> None:
-        began_s = time.monotonic()
         stats = self._profiler.aggregate_all()
         channel.put_text(
             "profiling", profile_text(SYSTEM_TITLE, stats, self._profiler.refused_count)
         )
-        ended_s = time.monotonic()
-        self._system_due_s = ended_s + (ended_s - began_s) / SYSTEM_SHARE
 
     def _is_stale(self, agent_id: int) -> bool:
         known = self._texts.get(agent_id)

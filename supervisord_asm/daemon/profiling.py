@@ -44,6 +44,7 @@ CONTROL_UNTIMED = frozenset({Control.WAIT, Control.RUN, Control.SHUTDOWN})
 CONTROL_NAMES = {
     int(verb): f"control_{verb.name.lower()}" for verb in Control if verb not in CONTROL_UNTIMED
 }
+WORK = ("journal_commit", "sampler_pass", "publish")
 OURS = frozenset({*lifecycle_profile.OPERATIONS, *CALL_NAMES.values()})
 # Of those that the profiler keeps; the rest is for ours, which must not find it full.
 OWN_OPERATIONS_MAX = OPERATIONS_MAX - len(OURS)
@@ -73,6 +74,8 @@ class Profiling:
         self._fleet = fleet
         self._recorder = recorder
         self._sampler = sampler
+        # Whatever agents report: ours are always in the sums.
+        self.profiler.reserve({*OURS, *CONTROL_NAMES.values(), *WORK})
         self._system = self.profiler.add_agent(SYSTEM_ID)
         self._lives: dict[int, LifeTimer] = {}
         fleet.on_step = self._on_step

@@ -12,6 +12,7 @@ from supervisord_asm.core.profiler import (
     DURATION_MAX_US,
     OPERATIONS_MAX,
     SAMPLES_MAX,
+    SUMMED_MAX,
     AgentProfiler,
     OperationStats,
     ProfileGuard,
@@ -151,6 +152,28 @@ def test_an_aggregate_is_of_the_real_samples_and_not_of_averages() -> None:
     assert stats is not None
     assert (stats.min_duration_us, stats.max_duration_us) == (0, 99_000)
     assert (stats.p95_duration_us, stats.success_permille) == (95_000, 990)
+
+
+def test_aggregates_are_of_a_bounded_number_of_operations_and_ours_have_their_room() -> None:
+    system = SystemProfiler(Clock())
+    system.reserve(["spawn", "exec"])
+    agents = [system.add_agent(number) for number in range(5)]
+    for agent in agents:
+        for number in range(OPERATIONS_MAX):
+            agent.record(f"{agents.index(agent)}-{number}", 1, True)
+    assert len(system.aggregate_all()) == SUMMED_MAX - 2
+    assert system.refused_count == 5 * OPERATIONS_MAX - (SUMMED_MAX - 2)
+    assert system.aggregate_stats("spawn") is None
+    system.remove_agent(0)
+    agents[0].record("late", 1, True)
+    assert system.aggregate_stats("late") is None, "who has left adds nothing"
+    late = system.add_agent(6)
+    late.record("spawn", 7, False)
+    late.record("own", 7, True)
+    for name in ("spawn", "own"):
+        stats = system.aggregate_stats(name)
+        assert stats is not None
+        assert stats.sample_count == 1
 
 
 class Model(RuleBasedStateMachine):
