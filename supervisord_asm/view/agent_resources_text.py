@@ -64,7 +64,8 @@ def _run_lines(view: AgentView) -> list[str]:
         return []
     title = "Last Run:" if view.started_us is None else "Present Run:"
     rows = ((name, _counter(view.run.get(key), unit)) for name, key, unit in _OF_A_RUN)
-    return ["", title, *(f"  {name + ':':<16} {text}" for name, text in rows)]
+    # Each name is in the file once, for those who look for it with grep.
+    return ["", title, *(f"  Run {name + ':':<16} {text}" for name, text in rows)]
 
 
 def _counter(value: int | None, unit: str) -> str:

@@ -91,12 +91,18 @@ def test_what_is_not_known_is_shown_as_such_and_zero_as_zero() -> None:
     unknown = agent_resources_text(AgentView(1, "a", "active", spawn_count=1, run=named(UNKNOWN)))
     assert "Block Read:      unknown\n" in unknown
     assert "Sockets:         unknown\n" in unknown
-    assert "  Block Read:      unknown\n" in unknown[unknown.index("Last Run:") :]
+    assert "  Run Block Read:      unknown\n" in unknown[unknown.index("Last Run:") :]
     known = AgentView(1, "a", "active", spawn_count=1, started_us=5, run=named(ZERO), io_ops=0)
     text = agent_resources_text(known)
     assert "IO Calls:        0\n" in text
-    assert "Present Run:\n  CPU Time:        0 μs\n" in text
+    assert "Present Run:\n  Run CPU Time:        0 μs\n" in text
     assert " 0" not in unknown
+
+
+def test_every_name_is_in_the_file_once() -> None:
+    text = agent_resources_text(AgentView(1, "a", "active", spawn_count=1, run=named(ZERO)))
+    names = [line.partition(":")[0].strip() for line in text.splitlines() if ":" in line]
+    assert len(names) == len(set(names)) > 30
 
 
 def test_an_agent_that_never_ran_has_no_run() -> None:
