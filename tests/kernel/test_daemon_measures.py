@@ -2,7 +2,6 @@
 
 import errno
 import json
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +15,7 @@ from supervisord_asm.api.numbers import Control
 from tests.kernel.daemon_host import PACKAGE, Host, eventually, hosted, sh
 
 SLEEPS = sh("exec sleep 1000")
-SPINS = [sys.executable, "-I", "-c", "while True: pass"]
+SPINS = ["/usr/bin/python3", "-I", "-c", "while True: pass"]
 # Reports of itself what a test reads: its own operations, then what it may not report.
 REPORTER = """
 import os, sys, time
@@ -62,10 +61,8 @@ def shared() -> Iterator[Host]:
         )  # fmt: skip
         reporter = host.folder / "reporter.py"
         reporter.write_text(REPORTER)
-        host.write_agent(
-            "reporter", [sys.executable, "-u", str(reporter), str(PACKAGE.parent)], agent_id=105,
-            user="root", start="manual",
-        )  # fmt: skip
+        reports = ["/usr/bin/python3", "-u", str(reporter), str(PACKAGE.parent)]
+        host.write_agent("reporter", reports, agent_id=105, user="root", start="manual")
         host.start()
         host.wait_state("crasher", "failed")
         host.wait_tree()
