@@ -48,6 +48,14 @@ def pss_bytes(pids: list[int]) -> int:
     return total
 
 
+def anonymous_bytes(pid: int) -> int:
+    """Return the memory that the process alone has: its heap, stacks and buffers."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss_Anon:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def map_pss_bytes(pids: list[int]) -> int:
     """Return how much of it are mapped BPF maps."""
     total = 0

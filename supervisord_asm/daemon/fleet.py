@@ -5,7 +5,7 @@ The one place that calls `lifecycle.step`. Knows nothing of sockets or of the ke
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 
 from supervisord_asm.core import lifecycle
 from supervisord_asm.core.lifecycle import Effect, Event, State
@@ -47,6 +47,10 @@ class Fleet:
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def ids(self) -> Set[int]:
+        """Return the ids of all agents in it."""
+        return self._by_id.keys()
 
     def get(self, agent_id: int) -> Agent | None:
         """Return the agent by id, or None."""

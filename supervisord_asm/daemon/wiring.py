@@ -446,25 +446,26 @@ class Daemon:
 
     def _syscalls_of_the_gone(self) -> int:
         """What agents made that are in the history only: the total must not fall with them."""
-        gone = (
-            a for a in self._recorder.history.agents.values() if not self._fleet.get(a.agent_id)
-        )
-        return sum(agent.syscall_count or 0 for agent in gone)
+        return self._recorder.history.syscalls_beside(self._fleet.ids())
 
     def _on_ended(self, agent: Agent) -> None:
         self._snapshots.forget(agent.agent_id)
         if agent.is_transient:
             self._births.forget_spec(agent)
-            self._loop.call_later(TRANSIENT_KEPT_S, self._forget_transient, agent)
+            # By its id: one that another has replaced meanwhile is not held for the minute.
+            self._loop.call_later(TRANSIENT_KEPT_S, self._forget_transient, agent.agent_id)
 
-    def _forget_transient(self, agent: Agent) -> None:
+    def _forget_transient(self, agent_id: int) -> None:
         """It was asked about by whoever ran it; from now on the history answers, for 24 h."""
-        if self._fleet.get(agent.agent_id) is agent and agent.life.state in AT_REST:
+        agent = self._fleet.get(agent_id)
+        if agent is not None and agent.life.state in AT_REST:
             self._fleet.forget(agent)
             with contextlib.suppress(OSError):
                 self._births.state_directory(agent).rmdir()  # an empty home is nobody's loss
 
     def _on_gone(self, agent: Agent) -> None:
+        if agent.is_transient:  # its name is free; the history keeps the last 1,024 of them
+            self._recorder.record(EventType.RETIRE, agent.agent_id, {"name": agent.name})
         self._snapshots.forget(agent.agent_id)
         self._syscalls_gone = self._syscalls_of_the_gone()
         self._measuring.forget(agent)

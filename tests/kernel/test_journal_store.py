@@ -207,7 +207,8 @@ def test_a_newer_schema_is_refused_by_all_and_left_alone(path: Path) -> None:
     opened(path).close()
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
+        newer = (str(SCHEMA_VERSION + 1),)
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", newer)
     connection.close()
     before = path.read_bytes()
     actions: list[Callable[[], object]] = [
@@ -216,7 +217,7 @@ def test_a_newer_schema_is_refused_by_all_and_left_alone(path: Path) -> None:
     for action in actions:
         with pytest.raises(JournalTooNew) as caught:
             action()
-        assert (caught.value.found, caught.value.supported) == (3, SCHEMA_VERSION)
+        assert (caught.value.found, caught.value.supported) == (SCHEMA_VERSION + 1, SCHEMA_VERSION)
     assert path.read_bytes() == before
 
 
@@ -234,11 +235,13 @@ def test_an_older_journal_is_brought_forward_step_by_step(path: Path) -> None:
     journal.append(events(1, 20))
     journal.close()
     connection = sqlite3.connect(path, isolation_level=None)
-    steps = {2: _add_column, 3: lambda c: c.execute("UPDATE system SET extra = extra + 1")}
-    prepare_schema(connection, path, steps, version=4)
-    assert read_version(connection, path, 4) == 4
+    add_one = "UPDATE system SET extra = extra + 1"
+    later = SCHEMA_VERSION + 2
+    steps = {SCHEMA_VERSION: _add_column, SCHEMA_VERSION + 1: lambda c: c.execute(add_one)}
+    prepare_schema(connection, path, steps, version=later)
+    assert read_version(connection, path, later) == later
     assert connection.execute("SELECT extra FROM system").fetchone() == (6,)
-    prepare_schema(connection, path, {}, version=4)
+    prepare_schema(connection, path, {}, version=later)
     connection.close()
 
 
@@ -249,6 +252,7 @@ def test_a_journal_of_version_1_is_brought_forward(path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     for column in ("counters", "run_base"):
         connection.execute(f"ALTER TABLE agent DROP COLUMN {column}")
+    connection.execute("ALTER TABLE system DROP COLUMN syscalls_forgotten")
     connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
     connection.close()
     opened(path).close()
@@ -260,8 +264,9 @@ def test_a_migration_that_fails_leaves_the_old_version_whole(path: Path) -> None
     journal.append(events(1, 20))
     journal.close()
     connection = sqlite3.connect(path, isolation_level=None)
+    steps = {SCHEMA_VERSION: _add_column, SCHEMA_VERSION + 1: _fail}
     with pytest.raises(sqlite3.OperationalError, match="power cut"):
-        prepare_schema(connection, path, {2: _add_column, 3: _fail}, version=4)
+        prepare_schema(connection, path, steps, version=SCHEMA_VERSION + 2)
     connection.close()
     assert verify(path).is_sound
 
