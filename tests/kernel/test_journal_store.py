@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from supervisord_asm.core.agent_history import AGENT_FIELDS
 from supervisord_asm.core.events import Event, EventFormatError, EventType
+from supervisord_asm.core.history import RETIRED_BATCH, RETIRED_MAX
 from supervisord_asm.store import schema
 from supervisord_asm.store.connection import WAL_BYTES, open_writer
 from supervisord_asm.store.errors import (
@@ -257,6 +259,33 @@ def test_a_journal_of_version_1_is_brought_forward(path: Path) -> None:
     connection.close()
     opened(path).close()
     assert verify(path).is_sound
+
+
+def test_version_3_drops_the_rows_that_the_fold_drops_and_keeps_their_syscalls(path: Path) -> None:
+    journal = opened(path)
+    journal.append(events(1, 20))
+    journal.close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("ALTER TABLE system DROP COLUMN syscalls_forgotten")
+    connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
+    connection.execute("UPDATE agent SET retired = 0")
+    own = ("agent_id", "retired", "retired_realtime_ns", "syscall_count")
+    others = ", ".join(name for name in AGENT_FIELDS if name not in own)
+    count = RETIRED_MAX + RETIRED_BATCH + 10
+    for number in range(count):  # the lowest ids are the youngest
+        connection.execute(
+            f"INSERT INTO agent ({', '.join(own)}, {others})"
+            f" SELECT ?, 1, ?, 7, {others} FROM agent WHERE NOT retired LIMIT 1",
+            (1_000_000 + number, count - number),
+        )
+    connection.close()
+    journal = opened(path)
+    history = journal.history
+    journal.close()
+    assert history.retired_rows == count - 2 * RETIRED_BATCH
+    assert history.syscalls_forgotten == 7 * 2 * RETIRED_BATCH
+    retired = [agent.agent_id for agent in history.agents.values() if agent.retired]
+    assert retired == list(range(1_000_000, 1_000_000 + history.retired_rows))
 
 
 def test_a_migration_that_fails_leaves_the_old_version_whole(path: Path) -> None:
