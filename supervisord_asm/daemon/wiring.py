@@ -183,14 +183,15 @@ class Daemon:
             pins = None
         support = probe_support()
         plan = decide_plan(support, spec.probes.value)
-        self._support_checks = doctor_checks(support, plan)
         self._probes: Probes | None = None
         self._probes_trouble: str | None = None
         try:
             self._probes = Probes.open(pins, self._layout.agents.fd, spec.agents_max, plan)
         except ProbeError as error:
             self._probes_trouble = str(error)
-            logger.error("counting without BPF: %s", error)
+            logger.error("counting without BPF: %s", f"{error}\n{error.log}".rstrip())
+            plan = plan.failed(str(error))
+        self._support_checks = doctor_checks(support, plan)
         self._sampler = Sampler(self._probes, spec.agents_max)
         self._sampler.start()
         self._later(self._close_counting)

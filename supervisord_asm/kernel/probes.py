@@ -103,9 +103,10 @@ class ExecEvent(NamedTuple):
 class Probes:
     """The running programs and their slots. Make one with `open`."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, backend: Backend) -> None:
         """Wrap an open handle of native/probes.h; it is ours from now on."""
         self._handle = handle
+        self.backend = backend
 
     @classmethod
     def open(
@@ -120,13 +121,13 @@ class Probes:
             raise ProbeError("count by", f"BPF ({plan.why})", errno.EOPNOTSUPP)
         path = ffi.NULL if pin_dir is None else os.fsencode(pin_dir)
         if plan.backend is Backend.BCC:
-            return cls(_open_compiled(path, agents_root_fd, slots_max))
+            return cls(_open_compiled(path, agents_root_fd, slots_max), plan.backend)
         ret_handle: Any = ffi.new("struct sasm_probes **")
         ret_error: Any = ffi.new("struct sasm_probes_error *")
         code = lib.sasm_probes_open(path, agents_root_fd, slots_max, ret_handle, ret_error)
         if code < 0:
             raise _failure(code, ret_error)
-        return cls(ret_handle[0])
+        return cls(ret_handle[0], plan.backend)
 
     @property
     def handle(self) -> Any:
