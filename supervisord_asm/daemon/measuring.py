@@ -25,7 +25,7 @@ class Measuring:
     ) -> None:
         self.usage = LiveMonitor(fleet, snapshots.view, sampler)
         self.profiling = Profiling(fleet, recorder, sampler)
-        self.profile_files = ProfileFiles(self.profiling)
+        self.profile_files = ProfileFiles(self.profiling.profiler)
         self.readings = Readings(fleet, self.usage, self.profiling.profiler)
         self._sampler = sampler
         self._snapshots = snapshots

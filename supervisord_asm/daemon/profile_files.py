@@ -7,7 +7,7 @@ sums that are kept in order (core/profiler.py), and follows each second.
 
 from collections.abc import Iterable
 
-from supervisord_asm.daemon.profiling import Profiling
+from supervisord_asm.core.profiler import SystemProfiler
 from supervisord_asm.kernel.procfs_channel import ProcfsChannel
 from supervisord_asm.view.profile_text import SYSTEM_TITLE, agent_title, profile_text
 
@@ -17,9 +17,8 @@ AGENTS_PER_TICK = 100
 class ProfileFiles:
     """Keeps the files equal to the profiler, a tick or a few later."""
 
-    def __init__(self, profiling: Profiling) -> None:
-        self._profiling = profiling
-        self._profiler = profiling.profiler
+    def __init__(self, profiler: SystemProfiler) -> None:
+        self._profiler = profiler
         # By agent, the text and the count of changes that it shows; -1: it never had a sample.
         self._texts: dict[int, tuple[int, str]] = {}
         self._last_agent = 0
