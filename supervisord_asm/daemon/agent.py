@@ -53,6 +53,7 @@ class Agent:
     pidfd: int | None = None
     exec_spec: ExecSpecFile | None = None
     timers: dict[Timer, asyncio.TimerHandle] = field(default_factory=dict)
+    forgetting: asyncio.TimerHandle | None = None  # of one that has ended and comes from no file
     waiters: list[Waiter] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
     run_base: Figures = ZERO  # its lifetime's counters when the present run began, or the last
@@ -70,6 +71,12 @@ class Agent:
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None
+
+    def cancel_forgetting(self) -> None:
+        """Let the timer that would forget it go, and what it holds."""
+        if self.forgetting is not None:
+            self.forgetting.cancel()
+            self.forgetting = None
 
     def wake_waiters(self) -> None:
         """Answer everybody whose state has come."""

@@ -453,18 +453,20 @@ class Daemon:
         self._snapshots.forget(agent.agent_id)
         if agent.is_transient:
             self._births.forget_spec(agent)
-            # By its id: one that another has replaced meanwhile is not held for the minute.
-            self._loop.call_later(TRANSIENT_KEPT_S, self._forget_transient, agent.agent_id)
+            agent.cancel_forgetting()
+            agent.forgetting = self._loop.call_later(
+                TRANSIENT_KEPT_S, self._forget_transient, agent
+            )
 
-    def _forget_transient(self, agent_id: int) -> None:
+    def _forget_transient(self, agent: Agent) -> None:
         """It was asked about by whoever ran it; from now on the history answers, for 24 h."""
-        agent = self._fleet.get(agent_id)
-        if agent is not None and agent.life.state in AT_REST:
+        if self._fleet.get(agent.agent_id) is agent and agent.life.state in AT_REST:
             self._fleet.forget(agent)
             with contextlib.suppress(OSError):
                 self._births.state_directory(agent).rmdir()  # an empty home is nobody's loss
 
     def _on_gone(self, agent: Agent) -> None:
+        agent.cancel_forgetting()  # another may have its name within the minute
         if agent.is_transient:  # its name is free; the history keeps the last 1,024 of them
             self._recorder.record(EventType.RETIRE, agent.agent_id, {"name": agent.name})
         self._snapshots.forget(agent.agent_id)
