@@ -63,12 +63,16 @@ def test_what_could_not_be_counted_is_shown_wherever_the_figures_are(host: Host)
         text = tree(host, name)
         assert line in text
         assert marked in text
+    assert line in host.ctl("resources").stdout
+    assert line in host.ctl("resources", "100").stdout
     shown = host.ctl("100", name="asminfo").stdout
     assert line in shown
     assert marked in shown
     for printed in (
         json.loads(host.ctl("100", "--json", name="asminfo").stdout),
         host.info("second"),
+        host.control(Control.RESOURCES, agent="busy"),
+        host.control(Control.RESOURCES)["system"],
         host.agents()["busy"],
         json.loads(host.ctl("--json", name="asmstatus").stdout)["system"],
     ):
