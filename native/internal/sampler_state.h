@@ -39,8 +39,13 @@
  * cost; but for this long at the least. Who had no turn then is first in the next pass.
  */
 #define PASS_BUDGET_US 7000
-#define COUNTERS_COST_US 4
+#define COUNTERS_COST_US 5
 #define GAUGES_BUDGET_MIN_US 2000
+
+/* So many agents' CPU times are cheaper to read after one flush of all: 3.9 instead of 5.6 us each
+ * of 600 that worked.
+ */
+#define FLUSH_FROM_AGENTS 64
 
 /* Pressure and the kinds of a controller's memory are files that nobody keeps open, so those of an
  * agent that works all the time are read so seldom, and once more when it comes to rest.
