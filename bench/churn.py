@@ -48,6 +48,13 @@ GROUP = 32  # lifetimes that are handed to the journal at once
 FIRST_ID = 1_000
 
 
+async def durably(recorder: Recorder) -> None:
+    """Wait until all that was recorded is durable."""
+    durable = asyncio.Event()
+    recorder.after_durable(lambda error: durable.set())
+    await durable.wait()
+
+
 def record_lifetime(recorder: Recorder, number: int) -> None:
     """Record one short life."""
     name = f"job-{number % 64}"
@@ -75,9 +82,7 @@ async def simulate(lives: int) -> dict[str, Any]:
         for number in range(0, lives, GROUP):
             for one in range(number, min(number + GROUP, lives)):
                 record_lifetime(recorder, one)
-            durable = asyncio.Event()
-            recorder.after_durable(lambda error, durable=durable: durable.set())  # type: ignore[misc]
-            await asyncio.wait_for(durable.wait(), TIMEOUT_S)
+            await asyncio.wait_for(durably(recorder), TIMEOUT_S)
             if number // GROUP % max(lives // GROUP // SAMPLES, 1) == 0:
                 sizes.append(anonymous_bytes(os.getpid()))
                 rows.append(len(recorder.history.agents))

@@ -16,6 +16,13 @@ FIRST_ID = 1_000
 GROUP = 50
 
 
+async def durably(recorder: Recorder) -> None:
+    """Wait until all that was recorded is durable."""
+    durable = asyncio.Event()
+    recorder.after_durable(lambda error: durable.set())
+    await durable.wait()
+
+
 async def live(path: Path) -> Recorder:
     """Record many short lives; return when all is durable."""
     journal = Journal.open(path, clock=lambda: 0, queue_max=65_536)
@@ -28,9 +35,7 @@ async def live(path: Path) -> Recorder:
         recorder.record(EventType.STOPPED, agent_id, {"syscall_count": 10})
         recorder.record(EventType.RETIRE, agent_id, {"name": name})
         if number % GROUP == 0 or number == LIVES - 1:
-            durable = asyncio.Event()
-            recorder.after_durable(lambda error, durable=durable: durable.set())  # type: ignore[misc]
-            await durable.wait()
+            await durably(recorder)
     journal.close()
     return recorder
 

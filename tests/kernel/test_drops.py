@@ -9,6 +9,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,8 +101,8 @@ def tree(host: Host, name: str) -> str:
     return eventually(look, f"{name} shows the loss")
 
 
-def record(printed: dict[str, object]) -> dict[str, int]:
+def record(printed: dict[str, Any]) -> dict[str, int]:
     """Return the drops of a JSON answer."""
-    drops = printed.get("drops") or printed["agent"]["drops"]  # type: ignore[index]
+    drops = printed.get("drops") or printed["agent"]["drops"]
     assert isinstance(drops, dict)
     return drops
