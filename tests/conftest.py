@@ -17,9 +17,11 @@ KERNEL_FOLDERS = (TESTS / "kernel", TESTS / "clients")
 # and given six minutes, runs these; `make test-vm ALL=1` runs everything there.
 EVERY_KERNEL_FILES = frozenset(
     {
-        "test_bcc.py", "test_cgroupfs.py", "test_counting.py", "test_counting_pins.py",
-        "test_counting_sampler.py", "test_counting_support.py", "test_exec.py",
-        "test_identity.py", "test_keeper_daemon.py", "test_keeper_peer.py", "test_mounts.py",
+        "test_bcc.py", "test_cgroupfs.py", "test_counting.py", "test_counting_calls.py",
+        "test_counting_execs.py", "test_counting_faults.py", "test_counting_network.py",
+        "test_counting_pins.py", "test_counting_sampler.py", "test_counting_support.py",
+        "test_exec.py", "test_figures.py", "test_figures_controllers.py", "test_identity.py",
+        "test_keeper_daemon.py", "test_keeper_peer.py", "test_mounts.py", "test_parity.py",
         "test_platform.py",
     }
 )  # fmt: skip
