@@ -1,4 +1,4 @@
-"""The two listening sockets: made with their modes, or taken from systemd (sd_listen_fds(3))."""
+"""The two listening sockets, made with their modes; and whose allowance a connection is on."""
 
 import contextlib
 import grp
@@ -6,7 +6,12 @@ import os
 import socket
 from pathlib import Path
 
+from supervisord_asm.api.server import Peer
+from supervisord_asm.kernel.identity import Kind, Principal
+
 BACKLOG = 512
+# Strangers share one small allowance, however many uids they have.
+STRANGER_SHARE = "strangers"
 
 
 def group_id(name: str) -> int | None:
@@ -34,3 +39,17 @@ def listen(path: Path, mode: int, gid: int | None) -> socket.socket:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
+
+
+def control_share_of(peer: Peer) -> Peer:
+    """Return whose allowance a connection to the control socket is on."""
+    assert isinstance(peer, Principal)
+    return Kind.OPERATOR if peer.kind is Kind.OPERATOR else STRANGER_SHARE
+
+
+def agent_share_of(peer: Peer) -> Peer:
+    """Return whose allowance a connection to the agents' socket is on."""
+    assert isinstance(peer, Principal)
+    if peer.kind is Kind.AGENT:
+        return peer.agent_id
+    return Kind.OPERATOR if peer.kind is Kind.OPERATOR else STRANGER_SHARE

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from supervisord_asm.api.server import Caps, Peer, Server, over_rate
+from supervisord_asm.api.server import Caps, Server, over_rate
 from supervisord_asm.configuration import Configuration
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.lifecycle import Stop
@@ -39,6 +39,7 @@ from supervisord_asm.daemon.folders import make_folders, paths_of
 from supervisord_asm.daemon.interpret import Interpreter
 from supervisord_asm.daemon.keeper_link import KeeperLink
 from supervisord_asm.daemon.lock import Lock
+from supervisord_asm.daemon.notices import Notices
 from supervisord_asm.daemon.procfs import Procfs
 from supervisord_asm.daemon.publish import Publisher, Texts
 from supervisord_asm.daemon.reconcile import Reconciliation
@@ -47,19 +48,25 @@ from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.reloading import Reloading
 from supervisord_asm.daemon.retention import keep_retention
 from supervisord_asm.daemon.snapshots import Snapshots
-from supervisord_asm.daemon.sockets import group_id, listen
+from supervisord_asm.daemon.sockets import (
+    STRANGER_SHARE,
+    agent_share_of,
+    control_share_of,
+    group_id,
+    listen,
+)
 from supervisord_asm.kernel.clock import boot_id
 from supervisord_asm.kernel.identity import Kind, PeerVanished, Principal, identify
 from supervisord_asm.kernel.logdrain import LogDrain, LogDrainError
 from supervisord_asm.kernel.mounts import MountError, force_unmount, mount_bpffs, waits_for_fuse
 from supervisord_asm.kernel.notify import notify, watchdog_interval_s
+from supervisord_asm.kernel.notify_socket import NotifySocket
 from supervisord_asm.kernel.probes import ProbeError, Probes
 from supervisord_asm.kernel.sampler import Sampler
 from supervisord_asm.kernel.support_probe import probe_support
 from supervisord_asm.store.journal import Journal
+from supervisord_asm.store.tallies import Tallies
 
-# Strangers share one small allowance, however many uids they have.
-STRANGER_SHARE = "strangers"
 STRANGER_CONNECTIONS = 16
 PROCFS_STOP_TIMEOUT_S = 2.0
 # Beyond the longest grace: cgroup.kill takes milliseconds, a process stuck in the kernel longer.
@@ -82,6 +89,7 @@ class Daemon:
         self._agents_settled = asyncio.Event()
         self._keeps_agents = True
         self._servers: list[Server] = []
+        self._notices: Notices | None = None
         self._syscalls_gone = 0
 
     async def start(self) -> None:
@@ -223,6 +231,8 @@ class Daemon:
 
     def _build_views(self) -> None:
         history = self._recorder.history
+        self._tallies = Tallies(self.paths.tallies, 2 * self._spec.agents_max, self._boot_id)
+        self._later(self._tallies.close)
         self._condition = Condition(
             history=history, fleet=self._fleet, sampler=self._sampler, probes=self._probes,
             probes_trouble=self._probes_trouble, journal=self._journal,
@@ -233,7 +243,7 @@ class Daemon:
         system = self._condition.system
         self._snapshots = Snapshots(
             paths=self.paths, fleet=self._fleet, history=history, sampler=self._sampler,
-            system=system,
+            system=system, tallies=self._tallies,
         )  # fmt: skip
         self._texts = Texts(self._snapshots, history, system)
         self._publisher = Publisher(self._texts, history, system)
@@ -267,7 +277,14 @@ class Daemon:
             cost=CostMeter(sampler=self._sampler, processes=self._own_pids),
             shut_down=self.shut_down,
         )  # fmt: skip
-        agent_door = AgentDoor(self._fleet, self._snapshots, self._texts)
+        agent_door = AgentDoor(self._fleet, self._snapshots, self._texts, self._tallies)
+        self._tallies.keep_only({agent.agent_id for agent in self._fleet})
+        self._notices = Notices(
+            loop=self._loop, fleet=self._fleet, beat=agent_door.beat,
+            socket=NotifySocket(paths.notify_socket, self._layout.agents_path),
+        )  # fmt: skip
+        self._later(partial(paths.notify_socket.unlink, missing_ok=True))
+        self._later(self._notices.close)
         agent_caps = Caps(
             connections_total=4 * self._spec.agents_max,
             connections_per_share=sockets.agent_connections,
@@ -285,13 +302,13 @@ class Daemon:
             share_limits={STRANGER_SHARE: STRANGER_CONNECTIONS},
         )
         for path, mode, gid, caps, share_of, handler in (
-            (paths.agent_socket, 0o666, None, agent_caps, _share_of, agent_door.answer),
+            (paths.agent_socket, 0o666, None, agent_caps, agent_share_of, agent_door.answer),
             (
                 paths.control_socket,
                 0o660,
                 self._gid,
                 control_caps,
-                _control_share_of,
+                control_share_of,
                 control.answer,
             ),
         ):
@@ -414,6 +431,8 @@ class Daemon:
         counted: Counter[str] = Counter()
         for server in self._servers:
             counted.update(server.counters)
+        if self._notices is not None:
+            counted.update(self._notices.counters)
         counted["events_not_recorded"] = self._recorder.lost_events
         counted["asmd_log_lines"] = own_log.dropped_lines()
         for agent in self._fleet:
@@ -458,6 +477,9 @@ class Daemon:
                 self._births.state_directory(agent).rmdir()  # an empty home is nobody's loss
 
     def _on_gone(self, agent: Agent) -> None:
+        self._tallies.forget(agent.agent_id)
+        if self._notices is not None:
+            self._notices.forget(agent.agent_id)
         self._snapshots.forget(agent.agent_id)
         self._syscalls_gone = self._syscalls_of_the_gone()
 
@@ -473,15 +495,3 @@ class Daemon:
 
     def _later(self, close: Callable[[], None]) -> None:
         self._closers.append(close)
-
-
-def _control_share_of(peer: Peer) -> Peer:
-    assert isinstance(peer, Principal)
-    return Kind.OPERATOR if peer.kind is Kind.OPERATOR else STRANGER_SHARE
-
-
-def _share_of(peer: Peer) -> Peer:
-    assert isinstance(peer, Principal)
-    if peer.kind is Kind.AGENT:
-        return peer.agent_id
-    return Kind.OPERATOR if peer.kind is Kind.OPERATOR else STRANGER_SHARE
