@@ -39,6 +39,8 @@ ARROWS = {
     "kernel": {"core", "paths", "_native"},
     "store": {"core", "paths"},
     "api": {"core", "paths"},
+    # Agent programs import it, in whatever Python they have.
+    "client": {"api.calls", "api.wire"},
     "view": {"core"},
     "gateway": {"core", "paths", "api"},
     # Of the store only what reads: `asmctl journal` must work while asmd does not.
