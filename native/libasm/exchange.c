@@ -99,10 +99,12 @@ static int drop(int fd, size_t length, int64_t deadline_ms) {
   return 0;
 }
 
-static int receive_answer(int fd, const struct request *request, uint64_t id, int64_t deadline_ms,
-                          long *ret_result) {
+static int receive_answer(int fd, const struct request *request, uint64_t id, long *ret_result) {
   struct frame reply;
-  int failed = receive_all(fd, &reply, sizeof(reply), deadline_ms);
+  int failed = wait_for(fd, POLLIN, request->is_patient ? -1 : now_ms() + ANSWER_MS);
+  if (failed) return failed;
+  int64_t deadline_ms = now_ms() + ANSWER_MS; /* what has begun comes to its end, or never does */
+  failed = receive_all(fd, &reply, sizeof(reply), deadline_ms);
   if (failed) return failed;
   bool is_ours = reply.magic == FRAME_MAGIC && reply.version == FRAME_VERSION &&
                  reply.number == request->number && reply.request_id == id && reply.flags == 0;
@@ -140,10 +142,7 @@ static enum outcome try_once(const struct request *request, bool is_fresh, bool 
   size_t count = request->in_length > 0 ? 3 : 2;
   int failed = send_all(fd, parts, count, now_ms() + ANSWER_MS);
   bool is_sent = failed == 0;
-  if (is_sent) {
-    int64_t deadline_ms = request->is_patient ? -1 : now_ms() + ANSWER_MS;
-    failed = receive_answer(fd, request, header.request_id, deadline_ms, ret_result);
-  }
+  if (is_sent) failed = receive_answer(fd, request, header.request_id, ret_result);
   if (failed == 0) {
     asm_connection_give(fd);
     return DONE;

@@ -102,7 +102,8 @@ class AsyncSocketDoor:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise Lost("perhaps sent") from error
         decoder = Decoder()
-        async with asyncio.timeout(None if request.call.is_patient else self._timeout_s):
+        patience_s = None if request.call.is_patient else self._timeout_s
+        async with asyncio.timeout(patience_s) as patience:
             while True:
                 try:
                     part = await reader.read(1 << 16)
@@ -110,6 +111,8 @@ class AsyncSocketDoor:
                     raise Lost("after it was sent") from error
                 if not part:
                     raise Lost("after it was sent")
+                if patience.when() is None:  # what has begun comes to its end, or never does
+                    patience.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
                 for reply in decoder.feed(part):
                     if (reply.request_id, reply.number) != (frame.request_id, frame.number):
                         raise WireError("an answer to something else")

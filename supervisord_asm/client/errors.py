@@ -53,7 +53,9 @@ def error_of(call: Call, number: int) -> AsmError:
     """Return the error of a call that failed with this errno."""
     kind = _KINDS.get(number, AsmError)
     doc = (kind.__doc__ or "").split(" (")[0].rstrip(".")
-    meaning = call.errors.get(errno.errorcode.get(number, ""), "")
+    # By value: some numbers have two names.
+    meanings = (text for name, text in call.errors.items() if getattr(errno, name) == number)
+    meaning = next(meanings, "")
     why = meaning or (doc if kind is not AsmError else os.strerror(number))
     return kind(number, f"call {int(call.number)} {call.name}: {why}")
 

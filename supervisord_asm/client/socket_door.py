@@ -120,6 +120,8 @@ class SocketDoor:
                 raise Lost("after it was sent") from error
             if not part:
                 raise Lost("after it was sent")
+            if deadline is None:  # what has begun comes to its end, or never does
+                deadline = time.monotonic() + self._timeout_s
             for reply in decoder.feed(part):
                 if (reply.request_id, reply.number) != (frame.request_id, frame.number):
                     raise WireError("an answer to something else")

@@ -1,8 +1,13 @@
 """libasm in real programs inside real agents: every call, threads, forks, signals, asmd's death."""
 
+import contextlib
 import errno
+import random
 import re
+import socket
+import struct
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +127,71 @@ def test_the_environment_chooses_the_doors(host: Host, doors: str, expected: int
     environment["ASM_SOCKET"] = "/nowhere/asm.sock"
     done = subprocess.run([program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == str(errno.ENOSYS)
+
+
+class Liar:
+    """A server whose answers are true, mangled, cut or none at all, by a seed."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        """Stop."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            # Cut by a client that had not read everything: that is what it should do.
+            with peer, contextlib.suppress(ConnectionResetError):
+                while request := peer.recv(1 << 16):
+                    if not self._answer(peer, request):
+                        break
+
+    def _answer(self, peer: socket.socket, request: bytes) -> bool:
+        """Answer somehow; False cuts the connection."""
+        chance = self._random
+        number, request_id = struct.unpack_from("<H", request, 6)[0], request[12:20]
+        payload = chance.randbytes(chance.choice([0, 1, 900, 1024, 1025, 5000]))
+        result = chance.choice([0, 1, len(payload), -1, -11, -(2**40), 2**40])
+        header = bytearray(struct.pack("<IHHI", 0x314D5341, 1, number, 0) + request_id)
+        header += struct.pack("<Iq", len(payload), result)
+        is_mangled = chance.random() < 0.3
+        if is_mangled:
+            header[chance.randrange(32)] = chance.randrange(256)
+        data = bytes(header) + payload
+        cut = chance.choice([len(data), len(data), 31, 40, 0])
+        try:
+            peer.sendall(data[:cut])
+        except OSError:
+            return False
+        # Not left open in the middle of an answer: the time-outs of so many would take hours.
+        return cut == len(data) and not is_mangled and chance.random() < 0.8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_answer_makes_it_crash_hang_or_write_too_far(tmp_path: Path, seed: int) -> None:
+    program = compile_with_libasm(tmp_path / "door_client", PROGRAMS / "door_client.c")
+    liar = Liar(tmp_path / "s", seed)
+    environment = {"ASM_SOCKET": str(tmp_path / "s"), "ASM_DOORS": "socket"}
+    try:
+        done = subprocess.run(
+            [program, "hostile"], env=environment, capture_output=True, text=True, check=False,
+            timeout=4 * DEADLINE_S,
+        )  # fmt: skip
+    finally:
+        liar.close()
+    assert (done.returncode, done.stdout) == (0, "failed 1\nok\n"), done.stderr
 
 
 @pytest.mark.timing

@@ -172,6 +172,23 @@ static void allocations(void) {
   printf("allocated %d\n", after.uordblks != before.uordblks);
 }
 
+// Whatever answers: no call may crash, hang, or write outside its room.
+static void hostile(void) {
+  struct {
+    char before[64], room[1024], after[64];
+  } guarded;
+  int failed = 0;
+  for (int i = 0; i < 300; i++) {
+    memset(&guarded, 0x5a, sizeof(guarded));
+    failed += asm_telemetry(guarded.room, sizeof(guarded.room)) < 0;
+    failed += asm_llm_request("{}", 2, guarded.room, sizeof(guarded.room)) < 0;
+    failed += asm_track_tool_call("search", 1, 1) < 0;
+    for (size_t k = 0; k < sizeof(guarded.before); k++)
+      if (guarded.before[k] != 0x5a || guarded.after[k] != 0x5a) abort();
+  }
+  printf("failed %d\n", failed > 0);
+}
+
 // The time of a call, in nanoseconds: the median of many.
 static int by_value(const void *a, const void *b) {
   long first = *(const long *)a, second = *(const long *)b;
@@ -202,6 +219,7 @@ int main(int count, char **arguments) {
   else if (strcmp(wanted, "signals") == 0) signals();
   else if (strcmp(wanted, "away") == 0) goes_away();
   else if (strcmp(wanted, "allocations") == 0) allocations();
+  else if (strcmp(wanted, "hostile") == 0) hostile();
   else if (strcmp(wanted, "times") == 0) times();
   else return 2;
   puts("ok");
