@@ -33,11 +33,11 @@ static _Atomic uint64_t kept[KEPT_MAX];
 
 static uint64_t field(uint64_t value) { return value & ((1u << FIELD_BITS) - 1); }
 
-/* 0 when the descriptor is no socket. */
+/* 0 when the descriptor is no socket (or one in four million that is not kept for it). */
 static uint64_t inode_of(int fd) {
   struct stat status;
   if (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode)) return 0;
-  return field(status.st_ino) | 1; /* never 0 */
+  return field(status.st_ino);
 }
 
 static uint64_t word_of(int fd) {
