@@ -33,6 +33,9 @@ def commands(ours: Ours) -> dict[str, list[str]]:
         "python3 -c pass (floor)": [PYTHON, "-c", "pass"],
         "asmstatus --help": cli("asmstatus", "--help"),
         "asmctl --help": cli("asmctl", "--help"),
+        # Two that load much, but not to explain themselves.
+        "asmctl top --help": cli("asmctl", "top", "--help"),
+        "asmctl plot --help": cli("asmctl", "plot", "--help"),
         "asmstatus": cli("asmstatus", *socket),
         "asmlist": cli("asmlist", *socket),
         "asmlist --json": cli("asmlist", "--json", *socket),
@@ -77,7 +80,8 @@ def main() -> int:
     ]
     title = f"commands, {arguments.agents} agents, ms (bars: --help 60, asmstatus 250)"
     print(table(title, ("", "p50", "p99", "min", "x floor"), rows))
-    bars = {"asmstatus --help": START_UP_MAX_MS, "asmstatus": STATUS_MAX_MS}
+    helps = [name for name in found if name.endswith("--help")]
+    bars = {**dict.fromkeys(helps, START_UP_MAX_MS), "asmstatus": STATUS_MAX_MS}
     missed = [
         f"{name}: {found[name]['p50']:.0f} ms, bar {bar:g}"
         for name, bar in bars.items()

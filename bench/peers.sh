@@ -1,7 +1,7 @@
 #!/bin/sh
 # Puts the supervisors that we are measured against below build/bench: runit and s6 unpacked from
-# their packages (installing runit would want to start services), supervisord into a venv. Nothing
-# on the host changes. Each is optional: what cannot be had is left out, and the bench says so.
+# their packages (installing runit would want to start services), supervisord into a venv, and
+# redis, a workload. Nothing on the host changes. Each is optional: what cannot be had is left out, and the bench says so.
 set -u
 bench=$(cd "$(dirname "$0")/.." && pwd)/build/bench
 mkdir -p "$bench/peers/packages"
@@ -20,6 +20,8 @@ fetch() {
 
 [ -x ../usr/bin/runsvdir ] || fetch runit runit
 [ -x ../usr/bin/s6-svscan ] || fetch s6 s6 execline libs6-2.11 libskarnet2.13 libexecline2.9
+[ -x ../usr/bin/redis-benchmark ] || fetch redis redis-server redis-tools libhiredis0.14 libjemalloc2 \
+	liblua5.1-0 liblzf1 lua-bitop lua-cjson libatomic1
 if [ ! -x "$bench/venv/bin/supervisord" ]; then
 	python3 -m venv "$bench/venv" && "$bench/venv/bin/pip" install -q supervisor setuptools ||
 		echo "peers.sh: supervisord cannot be had" >&2

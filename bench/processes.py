@@ -48,6 +48,28 @@ def pss_bytes(pids: list[int]) -> int:
     return total
 
 
+def anonymous_bytes(pid: int) -> int:
+    """Return the memory that the process alone has: its heap, stacks and buffers."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss_Anon:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def map_pss_bytes(pids: list[int]) -> int:
+    """Return how much of it are mapped BPF maps."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            is_map = False
+            for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+                if "-" in line.split()[0]:
+                    is_map = line.endswith("bpf-map")
+                elif is_map and line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
 def descendants(root: int) -> list[int]:
     """Return root and everything below it."""
     found, waiting = [], [root]

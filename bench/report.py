@@ -1,6 +1,7 @@
 """How figures are summed up, printed and kept. Measures nothing."""
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Sequence
@@ -25,6 +26,23 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "max": round(max(values), 3),
         "n": len(values),
     }
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return where the median of what was sampled lies with a confidence of at least 95 %.
+
+    Two of the values, by their rank (the binomial of the signs): nothing is assumed about how
+    they are distributed. With fewer than six values that is the least and the most.
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    chance, below = 0.5**count, 0
+    # The largest rank such that both tails together keep within 5 %.
+    while below + 1 <= count // 2 and 2 * chance <= 0.05:
+        below += 1
+        chance += math.comb(count, below) * 0.5**count
+    rank = max(below - 1, 0)
+    return ordered[rank], ordered[count - 1 - rank]
 
 
 def show(value: Any) -> str:

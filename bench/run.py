@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 # In the order in which a reader wants them; each is bench/NAME.py.
-BENCHES = ("supervisors", "cli", "syscall_cost", "sampler_pass", "fuse_read", "journal")
+BENCHES = (
+    "supervisors", "cli", "syscall_cost", "workloads", "sampler_pass", "churn", "fuse_read",
+    "journal",
+)  # fmt: skip
 # None takes longer on an idle machine; a bench that hangs must not hang the rest.
 TIMEOUT_S = 1_200
 

@@ -32,7 +32,7 @@ from typing import Any
 
 from bench.contenders import KINDS, PEER_KINDS, Contender
 from bench.ours import ROOT, Ours
-from bench.processes import cpu_ns, pss_bytes, run_timed
+from bench.processes import cpu_ns, map_pss_bytes, pss_bytes, run_timed
 from bench.report import conditions, keep, spread, table
 from bench.slots import BENCH, Slots, build
 
@@ -43,6 +43,7 @@ START_MAX_MS = {100: 120.0, 1000: 1500.0}
 COLD_MAX_MS = 600.0
 IDLE_MAX_PERCENT = 2.0
 STATUS_MAX_MS = 250.0
+PSS_MAX_MIB = 60e6 / (1 << 20)
 
 
 @dataclass
@@ -214,6 +215,7 @@ def measure_idle(plan: Plan) -> dict[str, Any]:
                 "pss_mib": {
                     name: round(pss_bytes(group) / (1 << 20), 1) for name, group in pids.items()
                 },
+                "map_pss_mib": round(sum(map(map_pss_bytes, pids.values())) / (1 << 20), 2),
                 "processes": sum(map(len, pids.values())),
             }
             record["status_ms"] = _measure_status(fleet, plan.status_rounds)
@@ -283,10 +285,12 @@ def print_idle(found: dict[str, Any]) -> None:
         status = one["status_ms"]["p50"] if one["status_ms"] else None
         cpu, pss = one["cpu_ms_per_s"], one["pss_mib"]
         rows.append((name, sum(cpu.values()), sum(pss.values()), one["processes"], status))
+        if one.get("map_pss_mib"):
+            rows.append(("  of it BPF maps", None, one["map_pss_mib"], None, None))
         if len(cpu) > 1:
             rows += [(f"  {part}", cpu[part], pss[part], 1, None) for part in cpu]
     columns = ("", "CPU ms/s", "PSS MiB", "processes", "status of all, ms")
-    print(table("idle with 1,000 agents (bar: asmd 20 ms/s)", columns, rows))
+    print(table("idle with 1,000 agents (bars: asmd 20 ms/s, 57.2 MiB)", columns, rows))
 
 
 def _ratio(one: Any, floor: Any, key: str) -> float | None:
@@ -319,6 +323,7 @@ def missed(figures: dict[str, Any]) -> list[str]:
     idle = figures.get("idle", {}).get(OURS, {})
     asmd_ms = idle.get("cpu_ms_per_s", {}).get("asmd")
     hold("asmd idle, % of a core", asmd_ms and asmd_ms / 10, IDLE_MAX_PERCENT)
+    hold("PSS of asmd with 1,000, MiB", idle.get("pss_mib", {}).get("asmd"), PSS_MAX_MIB)
     hold("status of 1,000, ms", (idle.get("status_ms") or {}).get("p50"), STATUS_MAX_MS)
     return found
 

@@ -1,4 +1,4 @@
-"""What counting costs: one syscall, and one context switch, beside nothing, empty and bpftrace.
+"""What counting costs: one syscall, beside nothing, an empty program, bcc and bpftrace.
 
 Each round attaches every contender in turn and lets a getppid loop run in each kind of place: an
 agent's cgroup, one nested in it, one at the agents' depth that is none (every service of a systemd
@@ -9,7 +9,11 @@ The bars (shared/design/KERNEL.md): over an empty program an agent pays at most 
 (90 where the kernel has no cgroup storage, which we do not use), a stranger at most 25, at most 12
 in the root. Also printed: the mean run time of each of our programs by the kernel's statistics.
 
-    bench/syscall_cost.py [--rounds 15] [--calls 500000] [--no-bpftrace] [--json]
+bcc is the counter that one writes first with it, a hash by cgroup id (bcc_counter.py); "ours by
+bcc" is our own programs compiled by BCC, as on a kernel without BTF. Both need python3-bpfcc and
+headers (headers.sh finds or fetches some). What cannot be had here is said and left out.
+
+    bench/syscall_cost.py [--rounds 15] [--calls 500000] [--no-bpftrace] [--no-bcc] [--json]
 """
 
 import argparse
@@ -21,18 +25,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 
 from bench.report import conditions, keep, table
-from bench.slots import build
+from bench.slots import BENCH, build
 from supervisord_asm.core.support import Backend, ProbePlan
+from supervisord_asm.kernel import bpf_cost
 from supervisord_asm.kernel.cgroupfs import Cgroup, find_cgroup2_root
 from supervisord_asm.kernel.probes import Probes
 
 AGENT_MAX_NS = 30
 STRANGER_MAX_NS = 25
 ROOT_MAX_NS = 12
-STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
+SYSTEM_PYTHON = "/usr/bin/python3"  # the one that has Debian's bcc
+HEADERS_TIMEOUT_S = 300
 BPFTRACE = (
     'tracepoint:raw_syscalls:sys_enter { @[cgroup] = count(); } BEGIN { printf("ready\\n"); }'
 )
@@ -88,21 +93,46 @@ def background(command: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def ours(places: Places) -> Iterator[Probes]:
+def ours(places: Places, backend: Backend = Backend.CORE) -> Iterator[Probes]:
     """Attach our programs, with the agent bound."""
-    plan = ProbePlan(Backend.CORE)
+    plan = ProbePlan(backend)
     with Probes.open(None, places.root.fd, 1024, plan) as probes:
         probes.bind(7, places.agent.fd, places.agent.id)
         yield probes
 
 
-def contenders(places: Places, has_bpftrace: bool) -> dict[str, tuple[str, ...]]:
+def contenders(peers: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """Return who is measured, and in which places."""
     all_places = ("agent", "nested", "stranger", "root")
     found = {"nothing": ("agent",), "empty": all_places, "ours": all_places}
-    if has_bpftrace:
+    if "bcc" in peers:
+        found |= {"ours by bcc": ("agent", "stranger"), "bcc": ("agent",)}
+    if "bpftrace" in peers:
         found["bpftrace"] = ("agent",)
     return found
+
+
+def find_peers() -> frozenset[str]:
+    """Return which peers this host has; says what is missing. Sets BCC_KERNEL_SOURCE."""
+    found = set()
+    if shutil.which("bpftrace"):
+        found.add("bpftrace")
+    else:
+        print("left out: bpftrace is not installed")
+    asked = subprocess.run([SYSTEM_PYTHON, "-c", "import bcc"], check=False, capture_output=True)
+    if asked.returncode:
+        print("left out: python3-bpfcc is not installed")
+        return frozenset(found)
+    if "BCC_KERNEL_SOURCE" not in os.environ:
+        command = [str(BENCH / "headers.sh")]
+        answer = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=HEADERS_TIMEOUT_S
+        )
+        if answer.returncode:
+            print("left out: bcc finds no kernel headers")
+            return frozenset(found)
+        os.environ["BCC_KERNEL_SOURCE"] = answer.stdout.strip()
+    return frozenset(found | {"bcc"})
 
 
 def attach(name: str, places: Places) -> AbstractContextManager[object]:
@@ -112,18 +142,22 @@ def attach(name: str, places: Places) -> AbstractContextManager[object]:
         return background([str(build("empty_probe", "-lbpf")), "sys_enter", "sched_switch"])
     if name == "ours":
         return ours(places)
+    if name == "ours by bcc":
+        return ours(places, Backend.BCC)
+    if name == "bcc":
+        return background([SYSTEM_PYTHON, str(BENCH / "bcc_counter.py")])
     if name == "bpftrace":
         return background(["bpftrace", "-e", BPFTRACE])
     return nullcontext()
 
 
-def measure(rounds: int, calls: int, has_bpftrace: bool) -> dict[str, list[float]]:
+def measure(rounds: int, calls: int, peers: frozenset[str]) -> dict[str, list[float]]:
     """Return the nanoseconds per call of every round, by "contender place"."""
     loop = str(build("syscall_loop"))
     places = Places()
     found: dict[str, list[float]] = {}
     try:
-        chosen = contenders(places, has_bpftrace)
+        chosen = contenders(peers)
         for _ in range(rounds):
             for name, where in chosen.items():
                 with attach(name, places):
@@ -139,25 +173,19 @@ def measure(rounds: int, calls: int, has_bpftrace: bool) -> dict[str, list[float
 def run_times(calls: int) -> list[tuple[str, float, int]]:
     """Return (program, mean ns, runs) of our programs, by the kernel's own statistics."""
     places = Places()
-    before = STATISTICS.read_text()
+    loop = str(build("syscall_loop"))
     try:
-        with ours(places):
-            STATISTICS.write_text("1")
-            loop = str(build("syscall_loop"))
+        with ours(places), bpf_cost.statistics():
             for place in ("agent", "stranger"):
-                subprocess.run(
-                    [loop, places.procs(place), str(calls)], capture_output=True, check=True
-                )
-            listing = subprocess.run(
-                ["bpftool", "-j", "prog", "show"], capture_output=True, check=True
-            )
+                command = [loop, places.procs(place), str(calls)]
+                subprocess.run(command, capture_output=True, check=True)
+            found = bpf_cost.read_programs(bpf_cost.held_objects())
     finally:
-        STATISTICS.write_text(before)
         places.close()
     return [
-        (item["name"], item["run_time_ns"] / item["run_cnt"], item["run_cnt"])
-        for item in json.loads(listing.stdout)
-        if item.get("run_cnt") and item["type"] == "tracing"
+        (item.name, item.run_time_ns / item.run_count, item.run_count)
+        for item in found
+        if item.run_count
     ]
 
 
@@ -179,11 +207,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=500_000)
     parser.add_argument("--no-bpftrace", action="store_true")
+    parser.add_argument("--no-bcc", action="store_true")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     already = others()
-    has_bpftrace = not arguments.no_bpftrace and shutil.which("bpftrace") is not None
-    found = measure(arguments.rounds, arguments.calls, has_bpftrace)
+    unwanted = {"bpftrace"} if arguments.no_bpftrace else set()
+    peers = find_peers() - unwanted - ({"bcc"} if arguments.no_bcc else set())
+    found = measure(arguments.rounds, arguments.calls, peers)
     nothing = statistics.median(found["nothing agent"])
     bars = {"agent": AGENT_MAX_NS, "nested": AGENT_MAX_NS, "stranger": STRANGER_MAX_NS,
             "root": ROOT_MAX_NS}  # fmt: skip
@@ -202,10 +232,12 @@ def main() -> int:
         print(json.dumps(figures))
     else:
         rows = [
-            (name, statistics.median(all_), min(all_), statistics.median(all_) / nothing)
+            (name, middle, min(all_), middle / nothing, round(middle - nothing, 1))
             for name, all_ in found.items()
+            for middle in (statistics.median(all_),)
         ]
-        print(table("getppid, ns of CPU per call", ("", "median", "least", "x nothing"), rows))
+        columns = ("", "median", "least", "x nothing", "over nothing")
+        print(table("getppid, ns of CPU per call", columns, rows))
         over = [(place, costs[place], float(bar)) for place, bar in bars.items()]
         print(table("ours over the empty program, ns", ("", "median", "bar"), over))
         times = [*figures["run_time_ns"].items()]

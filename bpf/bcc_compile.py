@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from bcc import BPF
+from bcc import BPF  # type: ignore[import-not-found]  # Debian's, not of our environment
 
 
 def main(arguments: list[str]) -> int:

@@ -15,6 +15,7 @@
 #include "records_abi.h"
 
 const volatile uint32_t cpus_max;	/* possible CPUs of this host */
+const volatile uint32_t lanes;	/* of syscalls by number: cpus_max, at most SASM_LANES_MAX */
 const volatile uint32_t root_level;	/* of the agents' root cgroup */
 const volatile uint64_t root_id;
 
@@ -46,13 +47,34 @@ struct {
 	__type(value, uint64_t);
 } tags SEC(".maps");
 
-/* On the leader of a thread group: 1 when its end was counted. Freed with the task. */
+/* Size set at load: slots_max * lanes. Not mapped, hence read by a call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, struct sasm_calls);
+} calls SEC(".maps");
+
+/* Freed with the task. */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, uint32_t);
-} claims SEC(".maps");
+	__type(value, struct sasm_thread);
+} threads SEC(".maps");
+
+/* Up to which sequence number the TCP socket's received bytes are counted. Freed with the socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, uint64_t);
+} received SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, SASM_EXEC_RING_BYTES);
+} exec_ring SEC(".maps");
 
 /* How these maps were made; written by user space before they are pinned. */
 struct {
@@ -66,28 +88,41 @@ struct {
 #define FIELD(pointer, member) ((pointer)->member)
 
 /* Two threads of a process making one mark at once; more tries than that are never needed. */
-#define CLAIM_TRIES 4
+#define MARK_TRIES 4
 
-/* Has another thread of this leader's process told of the end? */
-static __always_inline bool is_claimed(struct task_struct *leader)
+/* What is remembered of the thread; NULL: nothing. */
+static __always_inline struct sasm_thread *find_mark(struct task_struct *task)
 {
-	return bpf_task_storage_get(&claims, leader, 0, 0) != NULL;
+	return bpf_task_storage_get(&threads, task, 0, 0);
 }
 
-/* Is it up to this thread to tell of the end? If no mark can be made, yes: told twice is a drop. */
-static __always_inline bool claim(struct task_struct *leader)
+/* The same, made empty where there is none; NULL: no memory. Never under the scheduler's lock. */
+static __always_inline struct sasm_thread *make_mark(struct task_struct *task)
 {
-	uint32_t *mark = 0;
+	struct sasm_thread *mark = 0;
 
-	/* Making it fails when the other thread makes it at this moment: then it is there, next time. */
-	for (int i = 0; i < CLAIM_TRIES; i++) {
-		mark = bpf_task_storage_get(&claims, leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	/* Making it fails when another thread makes it at this moment: then it is there, next time. */
+	for (int i = 0; i < MARK_TRIES; i++) {
+		mark = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (mark)
 			break;
 	}
-	if (!mark) {
-		__sync_fetch_and_add(&state.drops[SASM_DROP_CLAIM], 1);
-		return true;
-	}
-	return __sync_val_compare_and_swap(mark, 0, 1) == 0;
+	return mark;
+}
+
+static __always_inline bool is_listening(const struct bpf_sock *socket)
+{
+	return socket->state == BPF_TCP_LISTEN;
+}
+
+/* Of a thread that ends: the kernel frees its mark with it. */
+static __always_inline void forget_mark(struct task_struct *task)
+{
+}
+
+/* Up to which number the socket's received bytes are counted; made as `begin`; NULL: no memory. */
+static __always_inline uint64_t *make_received(struct __sk_buff *packet, struct bpf_sock *socket,
+					       uint64_t begin)
+{
+	return bpf_sk_storage_get(&received, socket, &begin, BPF_SK_STORAGE_GET_F_CREATE);
 }

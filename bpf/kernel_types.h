@@ -3,7 +3,8 @@
  * The few fields of the kernel's own types that the programs read, instead of a generated
  * vmlinux.h of 3 MB. The offsets are filled in at load time from the running kernel's BTF, so the
  * order here means nothing. Sources: Linux 6.1, include/linux/{sched.h,sched/signal.h,
- * cgroup-defs.h,kernfs.h}; checked on 6.1, 6.12 and 6.18.
+ * cgroup-defs.h,kernfs.h,binfmts.h}, arch/x86/include/asm/{ptrace.h,segment.h}; checked on 6.1,
+ * 6.12 and 6.18.
  */
 #pragma once
 
@@ -37,12 +38,23 @@ struct signal_struct {
 };
 
 struct task_struct {
+	unsigned int flags;
 	int pid;
 	int tgid;
 	int exit_code;
+	unsigned long min_flt;
+	unsigned long maj_flt;
 	struct css_set *cgroups;
 	struct signal_struct *signal;
 	struct task_struct *group_leader;
+};
+
+struct pt_regs {
+	unsigned short cs;	/* since 6.9 in a union, before that an unsigned long */
+};
+
+struct linux_binprm {
+	const char *filename;
 };
 
 struct bpf_iter_meta;
@@ -56,3 +68,9 @@ struct bpf_iter__cgroup {
 
 /* signal_struct.flags, include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x00000004
+
+/* task_struct.flags, include/linux/sched.h */
+#define PF_EXITING 0x00000004
+
+/* pt_regs.cs of a thread that runs 32-bit code: its syscalls have other numbers. */
+#define USER32_CS 0x23

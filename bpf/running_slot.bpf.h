@@ -24,6 +24,9 @@
 #include "by_core.bpf.h"
 #endif
 
+/* That a thread may have had other faults than the note says. */
+#define FAULTS_UNKNOWN (~0ULL)
+
 static __always_inline uint64_t cgroup_id(uint64_t address)
 {
 	return BPF_CORE_READ((struct cgroup *)address, kn, id);
@@ -78,6 +81,7 @@ static __always_inline void note(struct sasm_cpu *here, struct task_struct *task
 	here->tag = find_tag(task);
 	here->task = (uint64_t)task;
 	here->registers = 0;
+	here->faults = FAULTS_UNKNOWN;
 	here->epoch = epoch;
 }
 
@@ -91,8 +95,8 @@ static __always_inline void refresh(struct sasm_cpu *here, struct task_struct *t
 		note(here, task, epoch);
 }
 
-/* Returns the row that the running thread counts into; NULL for a stranger. */
-static __always_inline struct sasm_row *current_row(void)
+/* Returns the row that the running thread counts into, and its tag; NULL for a stranger. */
+static __always_inline struct sasm_row *current_row(uint64_t *ret_tag)
 {
 	uint32_t cpu = bpf_get_smp_processor_id();
 	struct sasm_cpu *here = find_cpu(cpu);
@@ -100,20 +104,19 @@ static __always_inline struct sasm_row *current_row(void)
 	if (!here)
 		return NULL;
 	refresh(here, bpf_get_current_task_btf());
+	*ret_tag = here->tag;
 	return here->tag ? find_row(here->tag, cpu) : NULL;
 }
 
-/* The same for a thread that has just entered the kernel, without asking who it is. */
-static __always_inline struct sasm_row *current_row_by_registers(uint64_t registers)
+/*
+ * Makes the note true for a thread that has just entered the kernel, without asking who it is. Says
+ * whether it was asked after all: at the first syscall of its time on the CPU.
+ */
+static __always_inline bool refresh_by_registers(struct sasm_cpu *here, uint64_t registers)
 {
-	uint32_t cpu = bpf_get_smp_processor_id();
-	struct sasm_cpu *here = find_cpu(cpu);
-
-	if (!here)
-		return NULL;
-	if (here->registers != registers || here->epoch != state.epoch) {
-		refresh(here, bpf_get_current_task_btf());
-		here->registers = registers;
-	}
-	return here->tag ? find_row(here->tag, cpu) : NULL;
+	if (here->registers == registers && here->epoch == state.epoch)
+		return false;
+	refresh(here, bpf_get_current_task_btf());
+	here->registers = registers;
+	return true;
 }

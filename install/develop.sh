@@ -2,14 +2,13 @@
 # The developer's environment: .venv from Debian's own interpreter, with the pinned tools.
 #
 # Not --system-site-packages: what apt happens to have installed would then decide what tests see.
-# The one system package that we want later, BCC (python3-bpfcc), is let through by name instead.
+# Debian's BCC is run by Debian's interpreter, not imported here (docs/decisions/0041).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=/usr/bin/python3
 venv=.venv
 stamp=$venv/requirements.sha256
-bcc=/usr/lib/python3/dist-packages/bcc
 
 install/packages.sh build run test
 wanted=$(cat pyproject.toml install/constraints.txt install/develop.sh | sha256sum)
@@ -23,5 +22,3 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   echo "$PWD" >"$(echo "$venv"/lib/python3*/site-packages)/supervisord_asm_tree.pth"
   echo "$wanted" >"$stamp"
 fi
-site_packages=$(echo "$venv"/lib/python3*/site-packages)
-if [ -d "$bcc" ] && [ ! -e "$site_packages/bcc" ]; then ln -s "$bcc" "$site_packages/bcc"; fi

@@ -7,6 +7,9 @@ require_root up
 lock_installation
 [ -e /etc/debian_version ] || die "this is not Debian; the steps are the lines of $0"
 install/packages.sh build run
+if [ ! -s /sys/kernel/btf/vmlinux ]; then
+  install/packages.sh bcc || say "this kernel has no BTF, and BCC is not to be had: cgroup files only; see asmctl doctor"
+fi
 install/mounts.sh
 
 before=$(cat "$stamp" 2>/dev/null || true)

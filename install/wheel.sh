@@ -44,7 +44,7 @@ link_libasm() {
 }
 
 install_wheel() {
-  local wheels=$1 site bcc=/usr/lib/python3/dist-packages/bcc
+  local wheels=$1 site
   [ -x "$prefix/bin/python3" ] || "$python" -m venv --without-pip "$prefix"
   "$tools/bin/pip" --python "$prefix/bin/python3" install -q --disable-pip-version-check --no-index \
     --find-links "$wheels" --force-reinstall --no-deps "$wheels"/*.whl >>"$log" 2>&1 ||
@@ -52,8 +52,7 @@ install_wheel() {
   site=$("$prefix/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   ln -sfn "$site/supervisord_asm/libexec" "$prefix/libexec"
   link_libasm "$site/supervisord_asm/devel"
-  # BCC is Debian's, for its own interpreter, which is ours too: let this one package through.
-  if [ -d "$bcc" ]; then ln -sfn "$bcc" "$site/bcc"; fi
+  rm -f "$site/bcc" # a link of older installations (docs/decisions/0041)
 }
 
 main() {

@@ -58,7 +58,7 @@ static int read_tags(struct sasm_probes *probes)
 }
 
 static int open_probes(const char *pin_dir, int root_fd, uint32_t slots_max,
-		       struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
+		       const struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
 		       struct sasm_probes_error *ret_error)
 {
 	struct sasm_probes *probes = calloc(1, sizeof(*probes));
@@ -69,6 +69,7 @@ static int open_probes(const char *pin_dir, int root_fd, uint32_t slots_max,
 		return sasm_probes_fail(ret_error, "allocate", "probes", -ENOMEM);
 	memset(probes->maps, -1, sizeof(probes->maps));
 	memset(probes->links, -1, sizeof(probes->links));
+	probes->root_fd = root_fd;
 	if (pin_dir && (size_t)snprintf(probes->pin_dir, sizeof(probes->pin_dir), "%s", pin_dir) >=
 			       sizeof(probes->pin_dir)) {
 		code = sasm_probes_fail(ret_error, "pin in", "a path too long", -ENAMETOOLONG);
@@ -81,6 +82,8 @@ static int open_probes(const char *pin_dir, int root_fd, uint32_t slots_max,
 		goto out;
 	probes->ids = calloc(slots_max, sizeof(*probes->ids));
 	code = probes->ids ? map_all(probes) : -ENOMEM;
+	if (code == 0)
+		code = sasm_probes_open_ring(probes);
 	if (code == 0)
 		code = read_tags(probes);
 	if (code < 0)
@@ -102,7 +105,7 @@ int sasm_probes_open(const char *pin_dir, int root_fd, uint32_t slots_max,
 }
 
 int sasm_probes_open_compiled(const char *pin_dir, int root_fd, uint32_t slots_max,
-			      struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
+			      const struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
 			      struct sasm_probes_error *ret_error)
 {
 	return open_probes(pin_dir, root_fd, slots_max, compiled, ret_probes, ret_error);
@@ -119,6 +122,7 @@ int sasm_probes_close(struct sasm_probes *probes, bool is_unpin)
 		if (code == 0 && rmdir(probes->pin_dir) < 0 && errno != ENOENT)
 			code = -errno;
 	}
+	sasm_probes_close_ring(probes);
 	if (probes->rows)
 		munmap(probes->rows, probes->rows_bytes);
 	if (probes->cpus)
@@ -164,12 +168,17 @@ static uint64_t renew_rows(struct sasm_probes *probes, uint32_t slot)
 int sasm_probes_bind(struct sasm_probes *probes, uint32_t slot, uint64_t cgroup_id)
 {
 	uint64_t tag;
+	int code;
 
 	if (slot >= probes->layout.slots_max || !cgroup_id)
 		return -EINVAL;
 	if (probes->ids[slot])
 		return probes->ids[slot] == cgroup_id ? 0 : -EBUSY;
 	tag = renew_rows(probes, slot) << 32 | slot;
+	/* Now, when no tag means the slot, and not earlier: a late call may still have been counted. */
+	code = sasm_probes_clear_calls(probes, slot);
+	if (code < 0)
+		return code;
 	if (bpf_map_update_elem(probes->maps[PROBES_TAGS], &cgroup_id, &tag, BPF_NOEXIST) < 0)
 		return -errno;
 	probes->ids[slot] = cgroup_id;

@@ -14,7 +14,7 @@
  * Declarations only: this file is included and given to cffi's cdef.
  */
 
-#define SASM_PROBES_PROGRAMS 6
+#define SASM_PROBES_PROGRAMS 8
 
 struct sasm_probes;
 
@@ -47,15 +47,14 @@ int sasm_probes_open(const char *pin_dir, int root_fd, uint32_t slots_max,
  * sasm_probes_program. They name a map by its place in sasm_probes_map (BPF_PSEUDO_MAP_IDX).
  */
 struct sasm_compiled {
-	uint64_t hash;		/* of all that they are made from, but for `layout` */
+	uint64_t hash;		/* of all that they are made from */
 	uint32_t counts[SASM_PROBES_PROGRAMS];	/* of instructions */
 	const uint64_t *instructions[SASM_PROBES_PROGRAMS];	/* NULL: not compiled yet */
-	struct sasm_layout layout;	/* what they are to be compiled for; filled in */
 };
 
 /* The same as sasm_probes_open. ENODATA: nothing to adopt; compile, and call again. */
 int sasm_probes_open_compiled(const char *pin_dir, int root_fd, uint32_t slots_max,
-			      struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
+			      const struct sasm_compiled *compiled, struct sasm_probes **ret_probes,
 			      struct sasm_probes_error *ret_error);
 
 /* The map's name; NULL beyond the last. */
@@ -82,6 +81,22 @@ int sasm_probes_bound(const struct sasm_probes *probes, uint32_t *ret_slots, uin
 
 /* The slot's figures, summed over the CPUs; the last exit is the newest of them. */
 int sasm_probes_read(const struct sasm_probes *probes, uint32_t slot, struct sasm_row *ret_sum);
+
+/*
+ * The slot's syscalls by number, SASM_CALLS of them; their sum is the slot's syscalls, but for
+ * those of the moment. ESRCH: not bound.
+ */
+int sasm_probes_calls(const struct sasm_probes *probes, uint32_t slot, uint64_t *ret_counts);
+
+/*
+ * Takes what ran since the last time, at most `capacity` records in their order; returns how many.
+ * One caller. The fd becomes readable when the ring is half full.
+ */
+int sasm_probes_execs(struct sasm_probes *probes, struct sasm_exec *ret_execs, uint32_t capacity);
+int sasm_probes_execs_fd(const struct sasm_probes *probes);
+
+/* Records that came too late: their slot had been unbound. */
+uint64_t sasm_probes_stale_execs(const struct sasm_probes *probes);
 
 /* What could not be counted, by enum sasm_drop. */
 void sasm_probes_drops(const struct sasm_probes *probes, uint64_t *ret_drops);

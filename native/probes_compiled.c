@@ -12,17 +12,35 @@
 
 #include "internal/probes_state.h"
 
+/* Where a program of packets goes; BPF_TRACE_RAW_TP: it is none, its name is its tracepoint's. */
+static enum bpf_attach_type packet_hook(uint32_t program)
+{
+	const char *name = sasm_probes_program_names[program];
+
+	if (!strcmp(name, "receive"))
+		return BPF_CGROUP_INET_INGRESS;
+	if (!strcmp(name, "transmit"))
+		return BPF_CGROUP_INET_EGRESS;
+	return BPF_TRACE_RAW_TP;
+}
+
 /* The verifier's log is cut at its end, where the fault stands, so it must fit. */
 #define LOG_BYTES (1 << 20)
 
-/* Storage on a task needs BTF. Instead: marks by start time and pid, the oldest giving way. */
-#define CLAIM_KEY_BYTES 16
-#define CLAIMS_MAX 4096
+/*
+ * Storage on a task or a socket needs BTF. Instead: marks by a thread's start time and pid, or a
+ * socket's cookie, the oldest giving way.
+ */
+#define THREAD_KEY_BYTES 16
+#define SOCKET_KEY_BYTES 8
+#define MARKS_MAX 16384
 
-static int make_claims(const struct bpf_map *map)
+static int make_marks(const struct bpf_map *map)
 {
-	int fd = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, bpf_map__name(map), CLAIM_KEY_BYTES,
-				bpf_map__value_size(map), CLAIMS_MAX, NULL);
+	bool is_thread = bpf_map__type(map) == BPF_MAP_TYPE_TASK_STORAGE;
+	int fd = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, bpf_map__name(map),
+				is_thread ? THREAD_KEY_BYTES : SOCKET_KEY_BYTES,
+				bpf_map__value_size(map), MARKS_MAX, NULL);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -35,8 +53,9 @@ int sasm_probes_make_map(const struct bpf_map *map)
 	size_t size;
 	int fd, code;
 
-	if (bpf_map__type(map) == BPF_MAP_TYPE_TASK_STORAGE)
-		return make_claims(map);
+	if (bpf_map__type(map) == BPF_MAP_TYPE_TASK_STORAGE ||
+	    bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE)
+		return make_marks(map);
 	/* The kernel's names have letters, digits, _ and dots; libbpf's may be longer than its 15. */
 	fd = bpf_map_create(bpf_map__type(map), NULL, bpf_map__key_size(map),
 			    bpf_map__value_size(map), bpf_map__max_entries(map), &options);
@@ -67,9 +86,14 @@ static int load_program(const struct sasm_probes *probes, const struct sasm_comp
 	char *log = calloc(1, LOG_BYTES);
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .fd_array = probes->maps, .log_buf = log,
 		    .log_size = log ? LOG_BYTES : 0);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, name, "GPL",
-			       (const struct bpf_insn *)compiled->instructions[program],
-			       compiled->counts[program], &options);
+	enum bpf_attach_type hook = packet_hook(program);
+	bool is_packet = hook != BPF_TRACE_RAW_TP;
+	int fd;
+
+	options.expected_attach_type = is_packet ? hook : 0;
+	fd = bpf_prog_load(is_packet ? BPF_PROG_TYPE_CGROUP_SKB : BPF_PROG_TYPE_RAW_TRACEPOINT, name,
+			   "GPL", (const struct bpf_insn *)compiled->instructions[program],
+			   compiled->counts[program], &options);
 
 	if (fd < 0) {
 		fd = -errno;
@@ -79,6 +103,17 @@ static int load_program(const struct sasm_probes *probes, const struct sasm_comp
 	}
 	free(log);
 	return fd;
+}
+
+/* Returns a link: it can be pinned, and closing it detaches. Or -errno. */
+static int attach_program(const struct sasm_probes *probes, uint32_t program, int fd)
+{
+	enum bpf_attach_type hook = packet_hook(program);
+	int link = hook == BPF_TRACE_RAW_TP
+			   ? bpf_raw_tracepoint_open(sasm_probes_program_names[program], fd)
+			   : bpf_link_create(fd, probes->root_fd, hook, NULL);
+
+	return link < 0 ? -errno : link;
 }
 
 int sasm_probes_attach_compiled(struct sasm_probes *probes, const struct sasm_compiled *compiled,
@@ -96,10 +131,9 @@ int sasm_probes_attach_compiled(struct sasm_probes *probes, const struct sasm_co
 	for (int i = 0; i < loaded && code >= 0; i++) {
 		const char *name = sasm_probes_program_names[i];
 
-		/* The fd is a link: it can be pinned, and closing it detaches. */
-		code = bpf_raw_tracepoint_open(name, fds[i]);
+		code = attach_program(probes, (uint32_t)i, fds[i]);
 		if (code < 0)
-			code = sasm_probes_fail(error, "attach the program", name, -errno);
+			code = sasm_probes_fail(error, "attach the program", name, code);
 		else
 			probes->links[i] = code;
 	}

@@ -18,7 +18,8 @@
 #include "counting.skel.h"
 
 const char *const sasm_probes_map_names[PROBES_MAPS] = {
-	"rows", "cpus", "tags", "claims", "state", "layout",
+	"rows", "cpus", "tags", "threads", "calls", "exec_ring", "received", "state",
+	"layout",
 };
 
 /*
@@ -27,7 +28,7 @@ const char *const sasm_probes_map_names[PROBES_MAPS] = {
  */
 const char *const sasm_probes_program_names[SASM_PROBES_PROGRAMS] = {
 	"cgroup_attach_task", "sched_switch",	    "sched_process_fork",
-	"sched_process_exec", "sched_process_exit", "sys_enter",
+	"sched_process_exec", "sched_process_exit", "receive", "transmit", "sys_enter",
 };
 
 /* FNV-1a, 64 bits: tells builds apart, not attackers. */
@@ -54,6 +55,7 @@ static int describe(int root_fd, uint32_t slots_max, const struct sasm_compiled 
 		.version = SASM_LAYOUT_VERSION,
 		.slots_max = slots_max,
 		.cpus = (uint32_t)cpus,
+		.lanes = cpus < SASM_LANES_MAX ? (uint32_t)cpus : SASM_LANES_MAX,
 	};
 	const void *bytes;
 	struct stat status;
@@ -86,8 +88,9 @@ static bool is_same_maps(const struct sasm_layout *a, const struct sasm_layout *
 static struct bpf_map *object_map(const struct sasm_counting *object, int map)
 {
 	struct bpf_map *const maps[PROBES_MAPS] = {
-		object->maps.rows,   object->maps.cpus, object->maps.tags,
-		object->maps.claims, object->maps.bss,	object->maps.layout,
+		object->maps.rows,  object->maps.cpus,	object->maps.tags, object->maps.threads,
+		object->maps.calls, object->maps.exec_ring, object->maps.received, object->maps.bss,
+		object->maps.layout,
 	};
 
 	return maps[map];
@@ -100,6 +103,7 @@ static int prepare(struct sasm_counting *object, const struct sasm_probes *probe
 	int code = 0;
 
 	object->rodata->cpus_max = layout->cpus;
+	object->rodata->lanes = layout->lanes;
 	object->rodata->root_level = layout->root_level;
 	object->rodata->root_id = layout->root_id;
 	for (int i = 0; i < PROBES_MAPS && code == 0; i++) {
@@ -115,6 +119,8 @@ static int prepare(struct sasm_counting *object, const struct sasm_probes *probe
 		code = bpf_map__set_max_entries(object->maps.cpus, layout->cpus);
 	if (code == 0)
 		code = bpf_map__set_max_entries(object->maps.tags, layout->slots_max);
+	if (code == 0)
+		code = bpf_map__set_max_entries(object->maps.calls, layout->slots_max * layout->lanes);
 	object->bss->state.epoch = 1; /* no CPU has looked yet: theirs is 0 */
 	return code == 0 ? 0 : sasm_probes_fail(error, "size the maps", "counting", code);
 }
@@ -127,13 +133,21 @@ static int keep(int fd)
 	return copy < 0 ? -errno : copy;
 }
 
+/* A packet's program goes to the agents' root, for all cgroups below it; the others say where. */
+static struct bpf_link *attach_program(const struct bpf_program *program, int root_fd)
+{
+	if (bpf_program__type(program) == BPF_PROG_TYPE_CGROUP_SKB)
+		return bpf_program__attach_cgroup(program, root_fd);
+	return bpf_program__attach(program);
+}
+
 static int attach(const struct sasm_counting *object, struct sasm_probes *probes,
 		  struct sasm_probes_error *error)
 {
 	for (int i = 0; i < SASM_PROBES_PROGRAMS; i++) {
 		const char *name = sasm_probes_program_names[i];
 		struct bpf_program *program = bpf_object__find_program_by_name(object->obj, name);
-		struct bpf_link *link = program ? bpf_program__attach(program) : NULL;
+		struct bpf_link *link = program ? attach_program(program, probes->root_fd) : NULL;
 		int fd;
 
 		if (!link)
@@ -178,7 +192,6 @@ static int load(struct sasm_probes *probes, const struct sasm_layout *layout,
 	if (compiled && !compiled->counts[0])
 		return sasm_probes_fail(error, "find", "compiled programs", -ENODATA);
 	object = sasm_counting__open();
-
 	if (!object)
 		return sasm_probes_fail(error, "open the object", "counting", -errno);
 	code = prepare(object, probes, layout, error);
@@ -236,7 +249,7 @@ static int upgrade(struct sasm_probes *probes, const struct sasm_layout *layout,
 }
 
 int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_max,
-			struct sasm_compiled *compiled, struct sasm_probes_error *error)
+			const struct sasm_compiled *compiled, struct sasm_probes_error *error)
 {
 	const char *pin_dir = probes->pin_dir;
 	struct sasm_layout layout;
@@ -244,8 +257,6 @@ int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_
 
 	if (code < 0)
 		return code;
-	if (compiled)
-		compiled->layout = layout;
 	if (!*pin_dir)
 		return load(probes, &layout, compiled, error);
 	if (mkdir(pin_dir, 0700) < 0 && errno != EEXIST)

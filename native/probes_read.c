@@ -60,6 +60,39 @@ int sasm_probes_read(const struct sasm_probes *probes, uint32_t slot, struct sas
 	return 0;
 }
 
+int sasm_probes_calls(const struct sasm_probes *probes, uint32_t slot, uint64_t *ret_counts)
+{
+	struct sasm_calls calls;
+
+	if (slot >= probes->layout.slots_max)
+		return -EINVAL;
+	if (!probes->ids[slot])
+		return -ESRCH;
+	memset(ret_counts, 0, sizeof(calls.counts));
+	for (uint32_t lane = 0; lane < probes->layout.lanes; lane++) {
+		uint32_t index = slot * probes->layout.lanes + lane;
+
+		if (bpf_map_lookup_elem(probes->maps[PROBES_CALLS], &index, &calls) < 0)
+			return -errno;
+		for (int number = 0; number < SASM_CALLS; number++)
+			ret_counts[number] += calls.counts[number];
+	}
+	return 0;
+}
+
+int sasm_probes_clear_calls(const struct sasm_probes *probes, uint32_t slot)
+{
+	static const struct sasm_calls none;
+
+	for (uint32_t lane = 0; lane < probes->layout.lanes; lane++) {
+		uint32_t index = slot * probes->layout.lanes + lane;
+
+		if (bpf_map_update_elem(probes->maps[PROBES_CALLS], &index, &none, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 void sasm_probes_drops(const struct sasm_probes *probes, uint64_t *ret_drops)
 {
 	for (int i = 0; i < SASM_DROP_NUM; i++)

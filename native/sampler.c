@@ -264,14 +264,20 @@ static struct agent *hold(struct sasm_sampler *sampler, uint32_t slot, bool is_i
 int sasm_sampler_now(struct sasm_sampler *sampler, uint32_t slot)
 {
 	bool is_all = slot == SASM_ALL_SLOTS;
-	uint32_t first = is_all ? 0 : slot;
 	uint32_t end = is_all ? sampler->slots_max : slot + 1;
+	int64_t begun_us = sasm_sampler_clock_us();
 
-	for (uint32_t i = first; i < end; i++) {
+	for (uint32_t i = is_all ? 0 : slot; i < end; i++) {
 		struct agent *agent = hold(sampler, i, is_all);
+		enum depth depth = MEASURE_ALL;
 
+		/* The caller waits: gauges of very many that work are those of the last pass. */
+		if (is_all)
+			depth = sasm_sampler_clock_us() - begun_us < PASS_BUDGET_US ?
+					MEASURE_ACTIVE :
+					MEASURE_COUNTERS;
 		if (agent)
-			measure_now(sampler, agent, is_all ? MEASURE_ACTIVE : MEASURE_ALL, NULL);
+			measure_now(sampler, agent, depth, NULL);
 		else if (!is_all)
 			return -ESRCH;
 	}

@@ -134,7 +134,10 @@ int sasm_sampler_row(struct sasm_sampler *sampler, uint32_t slot, struct sasm_sa
 int sasm_sampler_windows(struct sasm_sampler *sampler, uint32_t slot,
 			 struct sasm_window *ret_windows, uint32_t capacity);
 
-/* Measures now, outside the seconds: totals and gauges, neither windows nor rates. */
+/*
+ * Measures now, outside the seconds: totals and gauges, neither windows nor rates. Of all slots,
+ * gauges for some 7 ms; those of the rest stay what the last pass found.
+ */
 int sasm_sampler_now(struct sasm_sampler *sampler, uint32_t slot);
 
 void sasm_sampler_figures(struct sasm_sampler *sampler, struct sasm_sampler_figures *ret_figures);

@@ -9,17 +9,17 @@
 #define SASM_NAME_BYTES_MAX 255
 
 /* "agents/100/status" needs three; each file can imply this many directories
- * at most, so 8,192 files are at most 24,576 directories.
+ * at most, so 12,288 files are at most 36,864 directories.
  */
 #define SASM_DEPTH_MAX 4
 
-/* Files and links: 2,000 agents with four names each. */
-#define SASM_FILES_MAX 8192
+/* Files and links: 2,000 agents with five names each. */
+#define SASM_FILES_MAX 12288
 
 /* `telemetry` with 2,000 agents takes about 1 MiB. */
 #define SASM_BODY_BYTES_MAX (8u << 20)
 
-/* All current bodies together; 8,192 files of 4 KiB are 32 MiB. */
+/* All current bodies together; 12,288 files of 4 KiB are 48 MiB. */
 #define SASM_CURRENT_BYTES_MAX (256u << 20)
 
 /*

@@ -96,13 +96,14 @@ SUITES = {
         prepare=(("make", "--no-print-directory", "-s", "native", "SANITIZE=1"),),
     ),
     "vm": Suite((("tests/vm/run", "--kernel", "6.1"),), 600),
+    "vm-bcc": Suite((("tests/vm/run", "--kernel", "6.1", "--suite", "bcc"),), 600),
     "long": Suite(((*PYTEST, "-m", "slow", "tests"),), 1800, long_profile),
 }  # fmt: skip
 
 GROUPS = {
     "check": ("lint", "unit"),
     "test": ("lint", "unit", "sim", "kernel", "sanitize", "vm"),
-    "long": ("lint", "unit", "sim", "kernel", "sanitize", "long", "vm"),
+    "long": ("lint", "unit", "sim", "kernel", "sanitize", "long", "vm", "vm-bcc"),
 }
 
 

@@ -23,7 +23,10 @@ enum probes_map {
 	PROBES_ROWS,
 	PROBES_CPUS,
 	PROBES_TAGS,
-	PROBES_CLAIMS,
+	PROBES_THREADS,
+	PROBES_CALLS,
+	PROBES_EXECS,
+	PROBES_RECEIVED,
 	PROBES_STATE,
 	PROBES_LAYOUT,	/* pinned last and unpinned first: where it is, everything is */
 	PROBES_MAPS
@@ -40,6 +43,11 @@ struct sasm_probes {
 	struct sasm_state *state;
 	size_t rows_bytes, cpus_bytes, state_bytes;
 	uint64_t *ids;		/* by slot: the bound cgroup's id; 0: free */
+	int root_fd;		/* borrowed, while the programs are installed */
+	struct ring_buffer *ring;	/* libbpf's reader of the execs */
+	struct sasm_exec *execs;	/* where the drain in progress puts them */
+	uint32_t execs_found, execs_capacity;
+	uint64_t execs_stale;
 };
 
 /* Of maps that programs of the host's own count into: their claims are of another kind. */
@@ -55,7 +63,7 @@ extern const char *const sasm_probes_program_names[SASM_PROBES_PROGRAMS];
  * fills *error and returns its -errno.
  */
 int sasm_probes_install(struct sasm_probes *probes, int root_fd, uint32_t slots_max,
-			struct sasm_compiled *compiled, struct sasm_probes_error *error);
+			const struct sasm_compiled *compiled, struct sasm_probes_error *error);
 
 /*
  * How deep the cgroup lies, as the kernel counts; without BTF by climbing, which fails inside a
@@ -77,6 +85,13 @@ void sasm_probes_collect_log(char *log, size_t size);
 
 int sasm_probes_fail(struct sasm_probes_error *error, const char *operation, const char *object,
 		     int code);
+
+/* probes_execs.c: 0 or -errno; the second accepts probes whose ring was never opened. */
+int sasm_probes_open_ring(struct sasm_probes *probes);
+void sasm_probes_close_ring(struct sasm_probes *probes);
+
+/* probes_read.c: sets the slot's syscalls by number to 0. */
+int sasm_probes_clear_calls(const struct sasm_probes *probes, uint32_t slot);
 
 /* probes_pins.c: 0, or -ENOENT when the folder holds no complete set. */
 int sasm_probes_open_pins(struct sasm_probes *probes);

@@ -230,7 +230,7 @@ CALLS: tuple[Call, ...] = (
             Parameter("duration_us", Way.NUMBER, "microseconds, 0 or more"),
             Parameter("success", Way.NUMBER, "1 when it succeeded, 0 when it failed"),
         ),
-        "0", ActsOn.SELF, is_built=False, errors=_FAULT,
+        "0", ActsOn.SELF, errors={**_FAULT, "ENOSPC": "the agent has too many operations already"},
     ),
     Call(
         Door.COMPLIANCE_EVENT, "Put an event into the agent's compliance record.",

@@ -7,7 +7,7 @@ no door at all (../shared/spec/CONTRACT.md, "Who is who").
 
 import enum
 
-from supervisord_asm.api.calls import Door
+from supervisord_asm.api.calls import Door as Door
 
 
 class Control(enum.IntEnum):
@@ -34,6 +34,7 @@ class Control(enum.IntEnum):
     THAW = 1042
     COST = 1043
     HISTORY = 1044
+    SYSCALLS = 1045
 
 
 DOOR_FIRST = int(min(Door))

@@ -21,7 +21,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.events import Resize
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static
 
 from supervisord_asm.api.client import ClientError
@@ -107,12 +107,15 @@ class TopApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave"),
         Binding("ctrl+c", "interrupt", priority=True),
-        Binding("ctrl+z", "suspend_process"),
-        Binding("slash", "filter"),
+        # First, before the key reaches a widget: what is typed quickly behind a slash is text then
+        # and not an order, and what is typed behind its Enter is no text.
+        Binding("slash", "filter", priority=True),
+        Binding("enter", "keep_filter", priority=True),
+        Binding("escape", "drop_filter", priority=True),
         Binding("less_than_sign,left", "sort_beside(-1)"),
         Binding("greater_than_sign,right", "sort_beside(1)"),
         Binding("R", "reverse"),
-        Binding("escape", "escape"),
+        Binding("escape", "go_back"),
         Binding("k", "ask('KILL')"),
         Binding("s", "ask('STOP')"),
         Binding("r", "ask('RESTART')"),
@@ -134,18 +137,25 @@ class TopApp(App[int]):
         self._closely: int | None = None
         self._said = ""
         self._look_now = threading.Event()
+        # Held, since a question on top of them hides them from every query.
+        self._head = Static(id="head")
         self._table = AgentTable()
+        self._detail = Static()
+        self._panel = VerticalScroll(self._detail, id="detail")
+        self._status = Static(id="status")
+        self._filter = Input(
+            rows.wanted, placeholder="id, name or state", id="filter", compact=True
+        )
 
     # -- The screen.
 
     def compose(self) -> ComposeResult:
         """Lay out the parts, from top to bottom."""
-        yield Static(id="head")
+        yield self._head
         yield self._table
-        with VerticalScroll(id="detail"):
-            yield Static(id="closely")
-        yield Static(id="status")
-        yield Input(id="filter", placeholder="id, name or state", compact=True)
+        yield self._panel
+        yield self._status
+        yield self._filter
         yield Static(Text(KEYS), id="keys")
 
     def on_mount(self) -> None:
@@ -160,7 +170,7 @@ class TopApp(App[int]):
 
     def on_resize(self, event: Resize) -> None:
         """Decide whether table and detail both have room."""
-        self.screen.set_class(event.size.height < SPLIT_HEIGHT_MIN, "short")
+        self._view.set_class(event.size.height < SPLIT_HEIGHT_MIN, "short")
         self.call_after_refresh(self._show_detail)
 
     def _handle_exception(self, error: Exception) -> None:
@@ -231,7 +241,7 @@ class TopApp(App[int]):
             ago = short_duration(int((time.time() - self._seen) * 1_000_000))
             head = Text(f"asmd is away, last seen {last} ({ago} ago); trying again", "bold red")
             head.append("\nwhat follows is how it was then\n" + "\n".join(lines[1:3]), "dim")
-        self.query_one("#head", Static).update(head)
+        self._head.update(head)
 
     def _show_status(self) -> None:
         place, shown = self._table.place
@@ -241,7 +251,7 @@ class TopApp(App[int]):
             parts.append(f'filter "{escaped(self._rows.wanted)}" of {self._rows.total}')
         if self._said:
             parts.append(self._said)
-        self.query_one("#status", Static).update(Text("  ".join(parts)))
+        self._status.update(Text("  ".join(parts)))
 
     def _show_detail(self) -> None:
         if self._closely is None:
@@ -254,7 +264,7 @@ class TopApp(App[int]):
                 detail.view, detail.windows, detail.events, boottime_us(), self.size.width - 1
             )
             text = "\n".join(lines)
-        self.query_one("#closely", Static).update(Text(text))
+        self._detail.update(Text(text))
 
     def _say(self, text: str) -> None:
         self._said = escaped(text)
@@ -285,35 +295,50 @@ class TopApp(App[int]):
         self._rows.is_reversed = not self._rows.is_reversed
         self._show_table()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave the keys of the filter to others while it is not being typed, or is."""
+        del parameters
+        if action in ("keep_filter", "drop_filter"):
+            return self._is_filtering
+        if action == "filter":
+            return not self._is_filtering and len(self.screen_stack) == 1
+        return True
+
+    @property
+    def _view(self) -> Screen[object]:
+        """The screen below any question."""
+        return self.screen_stack[0]
+
+    @property
+    def _is_filtering(self) -> bool:
+        return self._view.has_class("filtering")
+
     def action_filter(self) -> None:
         """Ask for the text that agents are to be filtered by."""
-        self.screen.add_class("filtering")
-        self.query_one("#filter", Input).focus()
+        self._view.add_class("filtering")
+        self._view.set_focus(self._filter)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is being typed."""
         self._rows.wanted = event.value.strip()
         self._show_table()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def action_keep_filter(self) -> None:
         """Keep the filter and go back to the table."""
-        del event
-        self._leave_filter()
+        self._view.remove_class("filtering")
+        self._focus_what_is_shown()
 
-    def action_escape(self) -> None:
-        """Drop the filter that is being typed; else close the detail; else drop the filter."""
-        field = self.query_one("#filter", Input)
-        if field.has_focus:
-            field.value = ""
-            self._leave_filter()
-        elif self._closely is not None:
+    def action_drop_filter(self) -> None:
+        """Go back to the table and show all agents."""
+        self._filter.value = ""
+        self.action_keep_filter()
+
+    def action_go_back(self) -> None:
+        """Close the detail; without one, drop the filter."""
+        if self._closely is not None:
             self._look_closely(None)
         else:
-            field.value = ""
-
-    def _leave_filter(self) -> None:
-        self.screen.remove_class("filtering")
-        self._focus_what_is_shown()
+            self._filter.value = ""
 
     def on_agent_table_moved(self) -> None:
         """Follow the cursor with the place and the detail."""
@@ -328,14 +353,14 @@ class TopApp(App[int]):
 
     def _look_closely(self, agent_id: int | None) -> None:
         self._closely = agent_id
-        self.screen.set_class(agent_id is not None, "closely")
+        self._view.set_class(agent_id is not None, "closely")
         self._focus_what_is_shown()
         self._show_detail()
         self._look_now.set()
 
     def _focus_what_is_shown(self) -> None:
-        is_hidden = self._closely is not None and self.screen.has_class("short")
-        (self.query_one("#detail") if is_hidden else self._table).focus()
+        is_hidden = self._closely is not None and self._view.has_class("short")
+        self._view.set_focus(self._panel if is_hidden else self._table)
 
     # -- Orders.
 

@@ -103,7 +103,7 @@ class AgentTable(Widget, can_focus=True):
             return self._title_line()
         index = self._top + y - 1
         if index >= len(self._rows):
-            return Strip.blank(self.size.width)
+            return Strip.blank(self.size.width, _PLAIN)
         return self._row_line(self._rows[index], is_under_cursor=index == self._cursor)
 
     def on_resize(self, event: Resize) -> None:

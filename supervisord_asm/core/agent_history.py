@@ -8,9 +8,8 @@ Times in _us are CLOCK_BOOTTIME of the boot in which they were taken, `boot_id` 
 times in _realtime_ns beside them hold across boots.
 """
 
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
@@ -67,7 +66,7 @@ class AgentHistory:
     # all of them as of its last end; and its lifetime as the run began.
     counters: Figures = ()
     run_base: Figures = ()
-    recent_faults: deque[Event] = field(default_factory=lambda: deque(maxlen=RECENT_FAULTS_MAX))
+    recent_faults: tuple[Event, ...] = ()  # the newest RECENT_FAULTS_MAX, oldest first
 
 
 AGENT_FIELDS = tuple(item.name for item in fields(AgentHistory))
@@ -99,6 +98,6 @@ def agent_from_record(record: Mapping[str, Any]) -> AgentHistory:
     known = {name: record[name] for name in AGENT_FIELDS if name not in _SINCE_VERSION_2}
     for name in _SINCE_VERSION_2:  # an older compaction's base does not have them
         known[name] = tuple(record.get(name, ()))
-    faults = map(event_from_json, known["recent_faults"])
-    known["recent_faults"] = deque(faults, RECENT_FAULTS_MAX)
+    faults = tuple(map(event_from_json, known["recent_faults"]))
+    known["recent_faults"] = faults[-RECENT_FAULTS_MAX:]
     return AgentHistory(**known)

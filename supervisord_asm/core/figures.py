@@ -68,4 +68,6 @@ def restored(stored: Sequence[object]) -> Figures | None:
         if figure is not None and type(figure) is not int:
             return None
         known.append(figure)
-    return (*known, *UNKNOWN[len(known) :])
+    figures = (*known, *UNKNOWN[len(known) :])
+    # One object for all that never ran before: there may be very many of them in a history.
+    return ZERO if figures == ZERO else figures

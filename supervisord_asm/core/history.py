@@ -15,7 +15,9 @@ Rules.
 Invariants. No id is given out twice: `next_agent_id` is above every id ever seen, and stays when
 rows go. A name belongs to at most one agent that is not retired; registering it for another retires
 the one that held it. A retired agent keeps its row until a compaction forgets it together with its
-events. `changed` holds the ids whose rows differ since whoever reads it last cleared it.
+events, or until more than RETIRED_MAX are retired: then the RETIRED_BATCH oldest go, by the time of
+their retirement, and what they add to the sum of syscalls is kept. `changed` holds the ids whose
+rows differ since whoever reads it last cleared it.
 
 RESTART puts the agent into backoff; a SPAWN from any other state was asked for by somebody, and
 clears the limiter's count, as core/lifecycle.py does.
@@ -24,7 +26,7 @@ Sources: spec/asm.md 1.4 and 1.6; ../shared/spec/DECISIONS.md, "Lifecycle" and "
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from supervisord_asm.core.agent_history import (
@@ -44,6 +46,9 @@ __all__ = ["AgentHistory", "History", "apply", "copy_history"]
 
 FIRST_DYNAMIC_ID = 1_000  # spec/asm.md 1.1: below are ids that people give
 RECENT_MAX = 1_024  # spec/asm.md 1.6: the ring of the guide
+# A host that runs 100,000 short agents a day must not grow by a row for each. Their events stay.
+RETIRED_MAX = 1_024
+RETIRED_BATCH = 256
 
 
 @dataclass(slots=True)
@@ -57,15 +62,22 @@ class History:
     total_restarts: int = 0
     events_total: int = 0
     next_agent_id: int = FIRST_DYNAMIC_ID
+    syscalls_forgotten: int = 0  # of the rows that went because too many were retired
     agents: dict[int, AgentHistory] = field(default_factory=dict)
     ids_by_name: dict[str, int] = field(default_factory=dict)
     recent: deque[Event] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))  # oldest first
     changed: set[int] = field(default_factory=set, compare=False)
+    retired_rows: int = field(default=0, compare=False)  # how many of `agents` are retired
 
     @property
     def active_agents(self) -> int:
         """Return how many agents live, as far as the record knows."""
         return sum(agent.alive for agent in self.agents.values())
+
+    def syscalls_beside(self, present: Container[int]) -> int:
+        """Return the syscalls of all agents ever whose ids are not among `present`."""
+        gone = (agent for agent in self.agents.values() if agent.agent_id not in present)
+        return self.syscalls_forgotten + sum(agent.syscall_count or 0 for agent in gone)
 
 
 def apply(history: History, event: Event) -> None:
@@ -92,10 +104,7 @@ def apply(history: History, event: Event) -> None:
 
 def copy_history(history: History) -> History:
     """Return a history that shares nothing changeable with this one."""
-    agents = {
-        agent_id: replace(agent, recent_faults=deque(agent.recent_faults, RECENT_FAULTS_MAX))
-        for agent_id, agent in history.agents.items()
-    }
+    agents = {agent_id: replace(agent) for agent_id, agent in history.agents.items()}
     return replace(
         history,
         agents=agents,
@@ -132,8 +141,7 @@ def _forget(history: History, event: Event) -> None:
         return
     for agent in list(history.agents.values()):
         if agent.retired_realtime_ns is not None and agent.retired_realtime_ns < before:
-            del history.agents[agent.agent_id]
-            history.changed.add(agent.agent_id)
+            _drop(history, agent)
 
 
 # -- One agent's row.
@@ -146,6 +154,7 @@ def _register(history: History, agent: AgentHistory, event: Event) -> None:
     agent.name = name
     agent.transient = event.data.get("transient") is True
     # An id that an operator spells in the configuration may come back; given-out ones do not.
+    history.retired_rows -= agent.retired
     agent.retired, agent.retired_realtime_ns = False, None
     if not name:
         return
@@ -158,7 +167,26 @@ def _register(history: History, agent: AgentHistory, event: Event) -> None:
 
 def _retire(history: History, agent: AgentHistory, event: Event) -> None:
     _release_name(history, agent)
+    history.retired_rows += not agent.retired
     agent.retired, agent.retired_realtime_ns = True, event.realtime_ns
+    if history.retired_rows > RETIRED_MAX:
+        for old in oldest_retired(history.agents.values()):
+            history.syscalls_forgotten += old.syscall_count or 0
+            _drop(history, old)
+
+
+def oldest_retired(agents: Iterable[AgentHistory]) -> list[AgentHistory]:
+    """Return the RETIRED_BATCH rows that go first. By their own values, so that a history that was
+    read from its tables drops what the one that wrote them would have dropped."""
+    retired = [agent for agent in agents if agent.retired]
+    retired.sort(key=lambda agent: (agent.retired_realtime_ns or 0, agent.agent_id))
+    return retired[:RETIRED_BATCH]
+
+
+def _drop(history: History, agent: AgentHistory) -> None:
+    del history.agents[agent.agent_id]
+    history.retired_rows -= agent.retired
+    history.changed.add(agent.agent_id)
 
 
 def _release_name(history: History, agent: AgentHistory) -> None:
@@ -232,7 +260,7 @@ def _forgive(history: History, agent: AgentHistory, event: Event) -> None:
 
 def _fault(history: History, agent: AgentHistory, event: Event) -> None:
     agent.fault_count += 1
-    agent.recent_faults.append(event)
+    agent.recent_faults = (*agent.recent_faults, event)[-RECENT_FAULTS_MAX:]
 
 
 def _stop(history: History, agent: AgentHistory, event: Event) -> None:

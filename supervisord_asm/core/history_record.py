@@ -14,18 +14,21 @@ from supervisord_asm.core.history import History
 
 TOTAL_FIELDS = (
     "total_spawns", "total_exits", "total_crashes", "total_faults", "total_restarts",
-    "events_total", "next_agent_id",
+    "events_total", "next_agent_id", "syscalls_forgotten",
 )  # fmt: skip
 total_values = attrgetter(*TOTAL_FIELDS)
+SINCE_VERSION_3 = ("syscalls_forgotten",)
 
 
 def restore_history(totals: Mapping[str, int], agents: Iterable[AgentHistory]) -> History:
     """Return the history with these totals and rows, and an empty ring."""
     history = History()
     for name in TOTAL_FIELDS:
-        setattr(history, name, totals[name])
+        # A base of version 1 or 2 does not have the last of them.
+        setattr(history, name, totals.get(name, 0) if name in SINCE_VERSION_3 else totals[name])
     for agent in agents:
         history.agents[agent.agent_id] = agent
+        history.retired_rows += agent.retired
         if agent.name and not agent.retired:
             history.ids_by_name[agent.name] = agent.agent_id
     return history

@@ -6,6 +6,8 @@ the last 60 closed windows, aligned to whole seconds, and answer rates over the 
 
 Where the guide and its sources leave it open:
 
+- Rates are whole numbers, rounded down, and 0 before the first window is closed. CPU is in
+  thousandths of a percent of one core, as everywhere: 100,000 is one core, fully used.
 - A rate divides by the windows that exist, at most n; the open one is not among them. An idle
   second is a window of zeros that keeps the memory, so a rate falls while nothing happens.
 - The window in which an agent was added counts, although it is only a part of a second.
@@ -43,23 +45,22 @@ class Usage(ABC):
     def lifetime_stats(self) -> Lifetime:
         """Return (CPU time in microseconds, syscalls, read and write calls) since the beginning."""
 
-    def cpu_usage_rate(self, last: int) -> float:
-        """Return percent of one core over the last windows: more than 100 on several; 0.0: none.
+    def cpu_usage_rate(self, last: int) -> int:
+        """Return the CPU use over the last windows; more than 100,000 on several cores.
 
         Raises ValueError for less than one window, as all rates do.
         """
-        span = span_of(self.history(), last)
-        return span.cpu_time_us * 100 / (span.windows * WINDOW_US) if span.windows else 0.0
+        return span_of(self.history(), last).cpu_percent_milli or 0
 
-    def syscall_rate(self, last: int) -> float | None:
-        """Return syscalls per second over the last windows; 0.0: none; None: not counted."""
+    def syscall_rate(self, last: int) -> int | None:
+        """Return syscalls per second over the last windows; None: not counted."""
         span = span_of(self.history(), last)
-        return _per_window(span.syscall_count, span.windows)
+        return span.syscall_rate if span.windows else 0
 
-    def io_rate(self, last: int) -> float | None:
+    def io_rate(self, last: int) -> int | None:
         """Return read and write calls per second, as `syscall_rate` does."""
         span = span_of(self.history(), last)
-        return _per_window(span.io_ops, span.windows)
+        return span.io_rate if span.windows else 0
 
 
 class AgentMonitor(Usage):
@@ -151,8 +152,8 @@ class Monitor(ABC, Generic[SomeUsage]):
         """Return the sum of what the agents use now, in bytes; None when nothing is known."""
         return sum_known(agent.current_memory() for agent in self.all_agents())
 
-    def system_cpu_usage(self, last: int) -> float:
-        """Return the sum of the agents' CPU use over the last windows, in percent of one core."""
+    def system_cpu_usage(self, last: int) -> int:
+        """Return the sum of the agents' CPU use over the last windows."""
         return sum(agent.cpu_usage_rate(last) for agent in self.all_agents())
 
 
@@ -190,9 +191,3 @@ def _checked(amount: int) -> int:
     if amount < 0:
         raise ValueError(f"an amount is at least 0, not {amount}")
     return amount
-
-
-def _per_window(amount: int | None, windows: int) -> float | None:
-    if not windows:
-        return 0.0
-    return None if amount is None else amount / windows

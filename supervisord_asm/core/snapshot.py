@@ -105,6 +105,9 @@ class AgentView:
     user: str = ""
     uid: int | None = None
     log_path: str = ""
+    # Records lost, by cause, that may be missing in its figures: its log lines, and what could not
+    # be counted on this host, since the kernel does not say whose that was. Without zeros.
+    drops: Mapping[str, int] = field(default_factory=dict)
     mechanisms: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, int | None] = field(default_factory=dict)
     # Over for good: kept for 24 h so that people can still ask how it went.
@@ -163,6 +166,7 @@ def agent_to_json(view: AgentView) -> dict[str, Any]:
     record["run"] = dict(view.run)
     record["mechanisms"] = dict(view.mechanisms)
     record["limits"] = dict(view.limits)
+    record["drops"] = dict(view.drops)
     return record
 
 

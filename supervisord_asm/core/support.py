@@ -1,7 +1,7 @@
 """What this host can do, and which sources and mechanisms follow from it. Pure: facts -> decision.
 
 kernel/support_probe.py asks the kernel and fills in a `KernelSupport`; `decide_plan` says which
-backend counts; `doctor_checks` names, for every figure and mechanism, its source, and where
+backend counts; core/doctor.py names, for every figure and mechanism, its source, and where
 something is off or second best, why. Nothing here looks at a version number: a kernel that can do
 a thing can do it, whatever it calls itself.
 
@@ -11,7 +11,6 @@ Source of the shape: below's coverage module ("facts -> plan -> apply"; shared/r
 """
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 
@@ -57,6 +56,8 @@ class KernelSupport:
     cgroup_kill: Fact = UNKNOWN
     cgroup_freeze: Fact = UNKNOWN
     psi: Fact = UNKNOWN
+    task_io: Fact = UNKNOWN
+    """/proc/PID/io: bytes that a process read from and wrote to disks."""
     # processes and the floor below an agent
     pidfd_info_exit: Fact = UNKNOWN
     landlock_abi: int | None = None
@@ -101,6 +102,8 @@ class Check:
     state: str
     source: str
     why: str
+    meaning: str = ""
+    """Of a figure: what is counted in it, from this source."""
 
 
 def decide_plan(support: KernelSupport, probes_mode: str) -> ProbePlan:
@@ -125,79 +128,9 @@ def decide_plan(support: KernelSupport, probes_mode: str) -> ProbePlan:
     return ProbePlan(Backend.BCC, no_core)
 
 
-def doctor_checks(support: KernelSupport, plan: ProbePlan) -> list[Check]:
-    """Name the source of every figure and the mechanism behind every action."""
-    return [*_figures(support, plan), *_mechanisms(support), *_kernel(support)]
-
-
-def _counting(plan: ProbePlan) -> Check:
-    """Name the backend that was chosen."""
-    if plan.backend is Backend.OFF:
-        return Check("counting", "off", "", plan.why)
-    if plan.backend is Backend.CORE:
-        return Check("counting", "ok", "programs compiled once (CO-RE)", plan.why)
-    return Check("counting", "fallback", "programs compiled on this host (BCC)", plan.why)
-
-
-def _figures(support: KernelSupport, plan: ProbePlan) -> Iterable[Check]:
-    yield _counting(plan)
-    is_counting = plan.backend is not Backend.OFF
-    kind = "raw_tp" if plan.backend is Backend.BCC else "tp_btf"
-    for name, tracepoint in (
-        ("syscalls", "sys_enter"),
-        ("forks", "sched_process_fork"),
-        ("execs", "sched_process_exec"),
-        ("process exits", "sched_process_exit"),
-        ("io calls", "sys_enter"),
-    ):
-        if is_counting:
-            yield Check(name, "ok", f"{kind}/{tracepoint}", "")
-        else:
-            yield Check(name, "off", "", plan.why)
-    yield Check("cpu time", "ok", "cgroup2 cpu.stat", "")
-    memory = support.controller("memory")
-    if memory:
-        yield Check("memory", "ok", "cgroup2 memory.current", "")
-    else:
-        yield Check("memory", "fallback", "/proc: anonymous+shmem", memory.why)
-    yield Check("processes", "ok", "cgroup2 cgroup.procs", "")
-    pins = support.bpffs if is_counting else Fact(False, "nothing is counted that could")
-    yield _check("counts survive", pins, "pins on bpffs")
-
-
-def _mechanisms(support: KernelSupport) -> Iterable[Check]:
-    yield _check("kill", support.cgroup_kill, "cgroup2 cgroup.kill")
-    yield _check("freeze", support.cgroup_freeze, "cgroup2 cgroup.freeze")
-    for controller in ("cpu", "memory", "pids", "io"):
-        fact = support.controller(controller)
-        yield _check(f"{controller} control", fact, f"cgroup2 {controller}.max")
-
-
-def _kernel(support: KernelSupport) -> Iterable[Check]:
-    yield Check("kernel", "ok", support.release, "")
-    yield _check("btf", support.btf, "/sys/kernel/btf/vmlinux")
-    yield _check("bpf lsm", support.lsm_bpf, "lsm programs")
-    yield _check("ring buffer", support.ringbuf, "ringbuf map")
-    yield _check("cgroup storage", support.cgrp_storage, "cgrp_storage map")
-    abi = support.landlock_abi
-    landlock = Fact(abi is not None, "" if abi else "the kernel has no Landlock")
-    yield _check("landlock", landlock, f"ABI {abi}")
-    yield _check("seccomp notify", support.seccomp_notify, "user notification")
-    yield _check("pidfd exit info", support.pidfd_info_exit, "PIDFD_GET_INFO")
-    yield _check("fuse", support.fuse, "/dev/fuse")
-    yield _check("pressure", support.psi, "/proc/pressure")
-
-
 def _first_missing(*wanted: tuple[str, Fact]) -> str:
     for name, fact in wanted:
         if not fact:
             reason = fact.why or "the kernel says no"
             return f"{name}: {reason}" if fact.value is False else f"{name}: unknown, {reason}"
     return ""
-
-
-def _check(name: str, fact: Fact, source: str) -> Check:
-    """Return ok with the source, or off with the reason."""
-    if fact:
-        return Check(name, "ok", source, "")
-    return Check(name, "off", "", fact.why if fact.value is False else f"unknown: {fact.why}")

@@ -8,6 +8,7 @@ import asyncio
 import os
 from dataclasses import dataclass, field
 
+from supervisord_asm.core.exec_history import ExecHistory
 from supervisord_asm.core.figures import ZERO, Figures
 from supervisord_asm.core.lifecycle import Lifecycle, State, Timer
 from supervisord_asm.core.snapshot import AgentView
@@ -61,10 +62,12 @@ class Agent:
     pidfd: int | None = None
     exec_spec: ExecSpecFile | None = None
     timers: dict[Timer, asyncio.TimerHandle] = field(default_factory=dict)
+    forgetting: asyncio.TimerHandle | None = None  # of one that has ended and comes from no file
     waiters: list[Waiter] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
     run_base: Figures = ZERO  # its lifetime's counters when the present run began, or the last
     notified: Notified = field(default_factory=Notified)
+    execs: ExecHistory = field(default_factory=ExecHistory)  # since this asmd began
     drained_run: int = 0  # the last run whose log pipes reached their end
     view: AgentView | None = None  # cached until something changes
 
@@ -78,6 +81,12 @@ class Agent:
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None
+
+    def cancel_forgetting(self) -> None:
+        """Let the timer that would forget it go, and what it holds."""
+        if self.forgetting is not None:
+            self.forgetting.cancel()
+            self.forgetting = None
 
     def wake_waiters(self) -> None:
         """Answer everybody whose state has come."""

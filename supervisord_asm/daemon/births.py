@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from supervisord_asm.core.figures import Figures, added, counters_of, named
@@ -68,6 +68,8 @@ class Births:
         self._sampler = sampler
         self._logs = logs
         self._free_slots = list(range(slots - 1, -1, -1))
+        self.on_release: Callable[[Agent], None] = lambda agent: None
+        """Called while the slot of an agent that has ended still says whose it is."""
 
     def order(
         self, agent: Agent, run: int, keeper: KeeperChannel, gate: Gate | None = None
@@ -151,6 +153,7 @@ class Births:
         """Take the final figures and remove the cgroup of an agent that has ended."""
         if agent.cgroup is None or agent.slot is None:
             return
+        self.on_release(agent)
         row = self._sampler.remove(agent.slot)
         totals = agent.totals
         totals.counters = added(totals.counters, counters_of(row))

@@ -9,7 +9,7 @@ from supervisord_asm import __version__
 from supervisord_asm.core.history import History
 from supervisord_asm.core.lifecycle import LIVING
 from supervisord_asm.core.snapshot import SystemView
-from supervisord_asm.core.support import Check
+from supervisord_asm.core.support import Backend, Check
 from supervisord_asm.daemon.fleet import Fleet
 from supervisord_asm.daemon.procfs import Procfs
 from supervisord_asm.kernel.clock import boottime_us
@@ -65,11 +65,16 @@ class Condition:
     def tier(self) -> dict[str, str]:
         """Name the mechanism in force for each subject."""
         return {
-            "counting": "bpf" if self.probes is not None else "cgroup files",
+            "counting": self._counting(),
             "controllers": ",".join(sorted(self.controllers)) or "none on cgroup2",
             "limits": "off",
             "capabilities": "off",
         }
+
+    def _counting(self) -> str:
+        if self.probes is None:
+            return "cgroup files"
+        return "bpf" if self.probes.backend is Backend.CORE else "bpf, compiled by BCC"
 
     def degraded(self) -> tuple[str, ...]:
         """Say in one sentence each what is worse than it should be."""

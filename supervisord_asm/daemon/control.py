@@ -19,9 +19,11 @@ from supervisord_asm.api.wire import PAYLOAD_BYTES_MAX, Frame
 from supervisord_asm.core.history import History
 from supervisord_asm.core.snapshot import AgentView, SystemView, agent_to_json, system_to_json
 from supervisord_asm.core.support import Check
+from supervisord_asm.daemon.activity import Activity
 from supervisord_asm.daemon.commands import Commands
 from supervisord_asm.daemon.cost import CostMeter
 from supervisord_asm.daemon.fleet import Fleet, NoSuchAgent
+from supervisord_asm.daemon.readings import Readings
 from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.reloading import Reloading
 from supervisord_asm.daemon.request import Request, flag, text, whole
@@ -58,11 +60,13 @@ class ControlDoor:
         history: History,
         system: Callable[[], SystemView],
         commands: Commands,
+        readings: Readings,
         reloading: Reloading,
         sampler: Sampler,
         journal: Journal,
         checks: Callable[[], list[Check]],
         cost: CostMeter,
+        activity: Activity,
         shut_down: Callable[[str], Awaitable[object]],
     ) -> None:
         self._fleet = fleet
@@ -82,7 +86,10 @@ class ControlDoor:
             Control.INFO: self._info,
             Control.DOCTOR: self._doctor,
             Control.EVENTS: self._events,
-            Control.RESOURCES: self._resources,
+            Control.HISTORY: activity.history,
+            Control.SYSCALLS: activity.syscalls,
+            Control.RESOURCES: readings.resources,
+            Control.PROFILE: readings.profile,
         }
 
     def answer(self, principal: Principal, frame: Frame) -> Frame | Awaitable[Frame]:
@@ -194,21 +201,6 @@ class ControlDoor:
         chosen = recent[since - first + 1 :][:limit] if since < total else []
         return {"events": [event.to_json() for event in chosen], "next": since + len(chosen)}
 
-    def _resources(self, request: Request) -> Answer:
-        try:
-            agent = self._fleet.find(text(request, "agent"))
-        except NoSuchAgent as error:
-            raise ControlRefusal(errno.ESRCH, str(error)) from error
-        windows = self._sampler.windows(agent.slot) if agent.slot is not None else []
-        view = self._snapshots.view(agent)
-        return {
-            "windows": [asdict(window) for window in windows],
-            "rates": {
-                "cpu_percent_milli": view.cpu_percent_milli,
-                "syscall_rate": view.syscall_rate,
-            },
-        }
-
     async def _backup(self, request: Request) -> Answer:
         path = Path(text(request, "path"))
         if not path.is_absolute():
@@ -232,7 +224,9 @@ class ControlDoor:
 def _listed(view: AgentView) -> Answer:
     record = agent_to_json(view)
     return {
-        key: value for key, value in record.items() if value is not None and key not in LISTED_NOT
+        key: value
+        for key, value in record.items()
+        if value is not None and value != {} and key not in LISTED_NOT
     }
 
 

@@ -24,6 +24,7 @@ from supervisord_asm.api.server import refusal
 from supervisord_asm.api.wire import PAYLOAD_BYTES_MAX, Frame, WireError, decode_arguments
 from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.fleet import Fleet
+from supervisord_asm.daemon.profiling import OwnOperationRefused, Profiling
 from supervisord_asm.daemon.publish import Texts
 from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.kernel.clock import boottime_us
@@ -46,8 +47,12 @@ class DoorRefusal(Exception):
 class AgentDoor:
     """The handler of the agent socket."""
 
-    def __init__(self, fleet: Fleet, snapshots: Snapshots, texts: Texts, tallies: Tallies) -> None:
+    def __init__(
+        self, fleet: Fleet, snapshots: Snapshots, texts: Texts, tallies: Tallies,
+        profiling: Profiling,
+    ) -> None:  # fmt: skip
         self._fleet = fleet
+        self._profiling = profiling
         self._snapshots = snapshots
         self._texts = texts
         self._tallies = tallies
@@ -56,6 +61,7 @@ class AgentDoor:
             Door.AGENT_INFO: self._agent_info,
             Door.HEARTBEAT: self._heartbeat,
             Door.TRACK_TOOL_CALL: self._track_tool_call,
+            Door.PROFILE_SAMPLE: self._profile_sample,
         }
         built = {call.number for call in BY_NUMBER.values() if call.is_built}
         assert built == self._answers.keys(), "the table says which calls are built"
@@ -128,6 +134,22 @@ class AgentDoor:
         agent.view = None
         # There is no sentinel yet that could want anything else.
         return Frame(frame.number, frame.request_id, b"", Action.ALLOW)
+
+    def _profile_sample(
+        self, principal: Principal, frame: Frame, words: Words, data: bytes
+    ) -> Frame:
+        agent = self._caller(principal)
+        duration_us, success, *reserved = words
+        if duration_us < 0 or success not in (0, 1) or any(reserved):
+            raise DoorRefusal(errno.EINVAL)
+        try:
+            operation = data.decode("ascii")
+            self._profiling.report(agent.agent_id, operation, duration_us, bool(success))
+        except ValueError as error:  # also what is not ASCII
+            raise DoorRefusal(errno.EINVAL) from error
+        except OwnOperationRefused as error:
+            raise DoorRefusal(error.errno) from error
+        return Frame(frame.number, frame.request_id)
 
     def _caller(self, principal: Principal) -> Agent:
         """Return the agent that the caller is part of. Raises DoorRefusal."""

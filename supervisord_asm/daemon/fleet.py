@@ -5,10 +5,10 @@ The one place that calls `lifecycle.step`. Knows nothing of sockets or of the ke
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 
 from supervisord_asm.core import lifecycle
-from supervisord_asm.core.lifecycle import Event, State
+from supervisord_asm.core.lifecycle import Effect, Event, State
 from supervisord_asm.core.spec import AgentSpec, ReadyKind, RestartKind
 from supervisord_asm.daemon.agent import Agent, Waiter
 from supervisord_asm.daemon.births import Births
@@ -36,6 +36,7 @@ class Fleet:
         self._by_id: dict[int, Agent] = {}
         self._by_name: dict[str, Agent] = {}
         self._random = random.Random()
+        self.on_step: Callable[[Agent, Event, tuple[Effect, ...]], None] = lambda *step: None
         self.on_changed: Callable[[Agent], None] = lambda agent: None
         self.on_gone: Callable[[Agent], None] = lambda agent: None
         self.on_ended: Callable[[Agent], None] = lambda agent: None
@@ -46,6 +47,10 @@ class Fleet:
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def ids(self) -> Set[int]:
+        """Return the ids of all agents in it."""
+        return self._by_id.keys()
 
     def get(self, agent_id: int) -> Agent | None:
         """Return the agent by id, or None."""
@@ -92,6 +97,7 @@ class Fleet:
         """Move the agent. Returns a word for whoever commanded it."""
         jitter = self._random.randint(-1000, 1000)
         result = lifecycle.step(agent.life, event, jitter)
+        self.on_step(agent, event, result.effects)
         self._interpreter.carry_out(agent, result.effects)
         self._settle(agent)
         return result.note

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 
 from supervisord_asm.core.events import Event
 from supervisord_asm.core.history import History
+from supervisord_asm.core.resources import Rates
 from supervisord_asm.core.snapshot import AgentView, SystemView
+from supervisord_asm.daemon.measuring import Measuring
 from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.kernel.identity import Kind, Principal
 from supervisord_asm.kernel.procfs_channel import ProcfsChannel
@@ -18,6 +20,7 @@ from supervisord_asm.view import telemetry_json as telemetry
 from supervisord_asm.view.agent_limits_text import agent_limits_text
 from supervisord_asm.view.agent_resources_text import agent_resources_text
 from supervisord_asm.view.agent_status_text import agent_status_text
+from supervisord_asm.view.rates_text import rates_lines
 from supervisord_asm.view.resources_text import agent_resources_row, join_resources
 from supervisord_asm.view.status_text import agent_row, agent_tally, join_status, row_widths
 
@@ -67,9 +70,10 @@ class Texts:
         rows, tallies = [p.row for p in pieces], [p.tally for p in pieces]
         return join_status(system, rows, tallies, widths)
 
-    def resources(self, pieces: list[Pieces]) -> str:
-        """Return the file `resources`."""
-        return join_resources([p.view for p in pieces], [p.resources_row for p in pieces])
+    def resources(self, pieces: list[Pieces], system: SystemView, rates: list[Rates]) -> str:
+        """Return the file `resources`, with the sums of all agents' rates."""
+        views, rows = [p.view for p in pieces], [p.resources_row for p in pieces]
+        return join_resources(system, views, rows, rates)
 
     def telemetry(self, principal: Principal | None, size_bytes: int | None) -> bytes:
         """Return 500's answer for this caller; agents are shown no events but their own.
@@ -116,21 +120,32 @@ def _may_see(principal: Principal, event: Event) -> bool:
 class Publisher:
     """Keeps asm-procfs's files equal to what stands here."""
 
-    def __init__(self, texts: Texts, history: History, system: Callable[[], SystemView]) -> None:
+    def __init__(
+        self,
+        texts: Texts,
+        history: History,
+        system: Callable[[], SystemView],
+        measuring: Measuring,
+    ) -> None:
         self._texts = texts
         self._history = history
         self._system = system
+        self._usage = measuring.usage
+        self._profiles = measuring.profile_files
         self._channel: ProcfsChannel | None = None
         self._sent_views: dict[int, AgentView] = {}
+        self._sent_rates: dict[int, tuple[Rates, ...]] = {}
         self._events: list[Event] = []  # happened since the last tick
 
     def attach(self, channel: ProcfsChannel) -> None:
         """Take a new connection and give it everything."""
         self._channel = channel
         self._sent_views.clear()
+        self._sent_rates.clear()
         self._events.clear()  # the history has them
         channel.begin_sync()
         self._put_all()
+        self._profiles.put_all(channel, self._sent_views)
         channel.end_sync()
         for event in self._history.recent:
             channel.event(telemetry.event_member(event))
@@ -156,6 +171,7 @@ class Publisher:
                 self._channel.event(telemetry.event_member(event))
             self._events.clear()
             self._put_all()
+            self._profiles.put_changed(self._channel, self._sent_views)
             self._channel.tick()
 
     def _put_all(self) -> None:
@@ -168,19 +184,25 @@ class Publisher:
         # The channel leaves out what equals the last body sent under a name.
         system = self._system()
         self._channel.put_text("status", self._texts.status(pieces, system))
-        self._channel.put_text("resources", self._texts.resources(pieces))
+        rates = self._usage.system_rates()
+        self._channel.put_text("resources", self._texts.resources(pieces, system, rates))
         telemetry_text = self._texts.telemetry_of(pieces, system, None, None).decode()
         self._channel.put_json("telemetry", telemetry_text)
 
     def _put_agent(self, view: AgentView) -> None:
         assert self._channel is not None
         known = self._sent_views.get(view.agent_id)
+        rates = self._usage.rates_shown(view.agent_id)
+        folder = f"agents/{view.agent_id}"
+        if known is not view or self._sent_rates.get(view.agent_id) is not rates:
+            # An agent that rests is the same as before, and its rates still fall for a minute.
+            self._sent_rates[view.agent_id] = rates
+            text = agent_resources_text(view) + "\n".join(["", *rates_lines("Rates", rates), ""])
+            self._channel.put_text(f"{folder}/resources", text)
         if known is view:
             return
         self._sent_views[view.agent_id] = view
-        folder = f"agents/{view.agent_id}"
         self._channel.put_text(f"{folder}/status", agent_status_text(view))
-        self._channel.put_text(f"{folder}/resources", agent_resources_text(view))
         if known is None or known.limits != view.limits or known.mechanisms != view.mechanisms:
             self._channel.put_text(f"{folder}/limits", agent_limits_text(view))
         if known is None:
@@ -188,5 +210,7 @@ class Publisher:
 
     def _remove_agent(self, view: AgentView) -> None:
         assert self._channel is not None
+        self._sent_rates.pop(view.agent_id, None)
+        self._profiles.forget(view.agent_id)
         self._channel.remove(f"agents/{view.agent_id}")
         self._channel.remove(f"agents/{view.name}")

@@ -90,9 +90,16 @@ class Reconciliation:
         self._births.unbind_others()
         for agent, end in undecided:
             self._fleet.dispatch(agent, end)
+        self._retire_ended_transients()
         for agent in self._fleet:
             if self._should_start(agent):
                 self._fleet.dispatch(agent, Start("daemon start"))
+
+    def _retire_ended_transients(self) -> None:
+        """The asmd before would have, a minute after their ends; the history remembers them."""
+        for known in list(self._recorder.history.agents.values()):
+            if known.transient and not known.retired and self._fleet.get(known.agent_id) is None:
+                self._recorder.record(EventType.RETIRE, known.agent_id, {"name": known.name})
 
     def _adopt(self, child: KeeperMessage) -> int | None:
         if child.agent_id >= SERVICE_ID_FIRST:

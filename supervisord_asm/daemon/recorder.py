@@ -7,6 +7,8 @@ hundred agents costs one fsync. `after_durable` queues acts that must not come b
 
 import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +22,8 @@ from supervisord_asm.store.journal import Journal
 # are lost and counted.
 KEPT_EVENTS_MAX = 65_536
 RETRY_S = 0.5
+# Of the commits of a second, whoever asks for them gets the newest.
+COMMITS_KEPT = 100
 
 logger = logging.getLogger(__name__)
 Act = Callable[[BaseException | None], None]
@@ -44,6 +48,8 @@ class Recorder:
         self._openings: list[Callable[[], None]] = []
         self._is_flush_planned = False
         self.lost_events = 0
+        # Microseconds until a group was durable, and whether it is; the journal's thread adds.
+        self.commits: deque[tuple[int, bool]] = deque(maxlen=COMMITS_KEPT)
 
     def record(self, type_: EventType, agent_id: int, data: Mapping[str, Any]) -> Event:
         """Append one event: visible now, durable with this turn's group."""
@@ -88,7 +94,10 @@ class Recorder:
         if not batch and not acts:
             return
 
+        handed_ns = time.monotonic_ns()
+
         def on_durable(error: BaseException | None) -> None:
+            self.commits.append(((time.monotonic_ns() - handed_ns) // 1000, error is None))
             if error is None:
                 for opening in openings:
                     opening()

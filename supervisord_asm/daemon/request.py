@@ -43,6 +43,19 @@ def flag(request: Request, name: str) -> bool:
     return value
 
 
+def wholes(request: Request, name: str) -> list[int]:
+    """Return a member that is a list of whole numbers from 0, empty by default.
+
+    Raises ControlRefusal.
+    """
+    value = request.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or any(type(item) is not int or item < 0 for item in value):
+        raise ControlRefusal(errno.EINVAL, f'"{name}" is no list of whole numbers')
+    return value
+
+
 def texts(request: Request, name: str) -> list[str]:
     """Return a member that is a list of texts, empty by default. Raises ControlRefusal."""
     value = request.get(name)

@@ -39,6 +39,7 @@ class Snapshots:
         sampler: Sampler,
         system: Callable[[], SystemView],
         tallies: Tallies,
+        dropped_lines: Callable[[int], int],
     ) -> None:
         self._paths = paths
         self._fleet = fleet
@@ -46,6 +47,8 @@ class Snapshots:
         self._sampler = sampler
         self._system = system
         self._tallies = tallies
+        self._dropped_lines = dropped_lines
+        self._uncounted: Mapping[str, int] = {}
         self._rows: dict[int, Row] = {}
         self._ended: dict[int, AgentView] = {}
 
@@ -55,6 +58,14 @@ class Snapshots:
             self._rows[row.agent_id] = row
             agent = self._fleet.get(row.agent_id)
             if agent is not None:
+                agent.view = None
+
+    def take_drops(self, drops: Mapping[str, int]) -> None:
+        """Take what could not be counted, by cause; if that is more, every agent is viewed anew."""
+        uncounted = {cause: count for cause, count in drops.items() if count}
+        if uncounted != self._uncounted:
+            self._uncounted = uncounted
+            for agent in self._fleet:
                 agent.view = None
 
     def forget(self, agent_id: int) -> None:
@@ -111,6 +122,7 @@ class Snapshots:
             user=agent.user_name,
             uid=agent.uid,
             log_path=str(self._paths.logs / "agents" / f"{agent.name}.log"),
+            drops=self._drops(agent),
             mechanisms=_mechanisms(spec.limits),
             limits=limits_of(spec.limits),
             ended=agent.is_transient and life.state in (State.STOPPED, State.FAILED),
@@ -131,6 +143,12 @@ class Snapshots:
             "notify_state": said.state,
             "notify_status": said.status,
         }
+
+    def _drops(self, agent: Agent) -> Mapping[str, int]:
+        lines = self._dropped_lines(agent.agent_id)
+        if not lines:
+            return self._uncounted  # one mapping for all agents, and mostly empty
+        return {"log_lines": lines, **self._uncounted}
 
     def _ended_view(self, past: AgentHistory) -> AgentView:
         return AgentView(

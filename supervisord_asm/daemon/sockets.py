@@ -6,12 +6,14 @@ import os
 import socket
 from pathlib import Path
 
-from supervisord_asm.api.server import Peer
+from supervisord_asm.api.server import Caps, Peer
+from supervisord_asm.core.daemon_spec import SocketsSpec
 from supervisord_asm.kernel.identity import Kind, Principal
 
 BACKLOG = 512
 # Strangers share one small allowance, however many uids they have.
 STRANGER_SHARE = "strangers"
+STRANGER_CONNECTIONS = 16
 
 
 def group_id(name: str) -> int | None:
@@ -39,6 +41,32 @@ def listen(path: Path, mode: int, gid: int | None) -> socket.socket:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
+
+
+def agent_caps(sockets: SocketsSpec, agents_max: int) -> Caps:
+    """Return the bounds of the agents' socket."""
+    return Caps(
+        connections_total=4 * agents_max,
+        connections_per_share=sockets.agent_connections,
+        requests_per_sec=sockets.agent_requests_per_sec,
+        requests_burst=sockets.agent_requests_burst,
+        partial_frame_timeout_s=sockets.idle_timeout_usec / 1e6,
+    )
+
+
+def control_caps(sockets: SocketsSpec) -> Caps:
+    """Return the bounds of the control socket.
+
+    Whoever else gets to open it shares few: operators cannot be locked out by connections.
+    """
+    return Caps(
+        connections_total=sockets.control_connections + STRANGER_CONNECTIONS,
+        connections_per_share=sockets.control_connections,
+        requests_per_sec=100_000,
+        requests_burst=100_000,
+        partial_frame_timeout_s=sockets.idle_timeout_usec / 1e6,
+        share_limits={STRANGER_SHARE: STRANGER_CONNECTIONS},
+    )
 
 
 def control_share_of(peer: Peer) -> Peer:

@@ -17,13 +17,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from supervisord_asm.api.server import Caps, Server, over_rate
+from supervisord_asm.api.server import Server, over_rate
 from supervisord_asm.configuration import Configuration
+from supervisord_asm.core.doctor import doctor_checks
 from supervisord_asm.core.events import Event, EventType
 from supervisord_asm.core.lifecycle import Stop
 from supervisord_asm.core.restart import Cause
-from supervisord_asm.core.support import decide_plan, doctor_checks
+from supervisord_asm.core.support import decide_plan
 from supervisord_asm.daemon import own_log
+from supervisord_asm.daemon.activity import Activity
 from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.births import Births
 from supervisord_asm.daemon.cgroup_layout import open_layout
@@ -39,6 +41,7 @@ from supervisord_asm.daemon.folders import make_folders, paths_of
 from supervisord_asm.daemon.interpret import Interpreter
 from supervisord_asm.daemon.keeper_link import KeeperLink
 from supervisord_asm.daemon.lock import Lock
+from supervisord_asm.daemon.measuring import Measuring
 from supervisord_asm.daemon.notices import Notices
 from supervisord_asm.daemon.procfs import Procfs
 from supervisord_asm.daemon.publish import Publisher, Texts
@@ -49,8 +52,9 @@ from supervisord_asm.daemon.reloading import Reloading
 from supervisord_asm.daemon.retention import keep_retention
 from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.daemon.sockets import (
-    STRANGER_SHARE,
+    agent_caps,
     agent_share_of,
+    control_caps,
     control_share_of,
     group_id,
     listen,
@@ -67,7 +71,6 @@ from supervisord_asm.kernel.support_probe import probe_support
 from supervisord_asm.store.journal import Journal
 from supervisord_asm.store.tallies import Tallies
 
-STRANGER_CONNECTIONS = 16
 PROCFS_STOP_TIMEOUT_S = 2.0
 # Beyond the longest grace: cgroup.kill takes milliseconds, a process stuck in the kernel longer.
 STOP_PATIENCE_S = 10.0
@@ -188,14 +191,15 @@ class Daemon:
             pins = None
         support = probe_support()
         plan = decide_plan(support, spec.probes.value)
-        self._support_checks = doctor_checks(support, plan)
         self._probes: Probes | None = None
         self._probes_trouble: str | None = None
         try:
             self._probes = Probes.open(pins, self._layout.agents.fd, spec.agents_max, plan)
         except ProbeError as error:
             self._probes_trouble = str(error)
-            logger.error("counting without BPF: %s", error)
+            logger.error("counting without BPF: %s", f"{error}\n{error.log}".rstrip())
+            plan = plan.failed(str(error))
+        self._support_checks = doctor_checks(support, plan)
         self._sampler = Sampler(self._probes, spec.agents_max)
         self._sampler.start()
         self._later(self._close_counting)
@@ -225,6 +229,8 @@ class Daemon:
             emptiness=self._emptiness, on_stuck=self._on_stuck,
         )  # fmt: skip
         self._fleet = Fleet(interpreter, self._births)
+        self._activity = Activity(self._fleet, self._probes)
+        self._births.on_release = self._activity.finish
         self._enrolment = Enrolment(self._fleet, self._recorder, self._spec)
         self._keeper.attach(self._fleet, interpreter)
         interpreter.on_released = lambda agent: self._snapshots.forget(agent.agent_id)
@@ -243,10 +249,11 @@ class Daemon:
         system = self._condition.system
         self._snapshots = Snapshots(
             paths=self.paths, fleet=self._fleet, history=history, sampler=self._sampler,
-            system=system, tallies=self._tallies,
+            system=system, dropped_lines=self._dropped_lines, tallies=self._tallies,
         )  # fmt: skip
+        self._measuring = Measuring(self._fleet, self._recorder, self._sampler, self._snapshots)
         self._texts = Texts(self._snapshots, history, system)
-        self._publisher = Publisher(self._texts, history, system)
+        self._publisher = Publisher(self._texts, history, system, self._measuring)
         self._procfs = Procfs(
             loop=self._loop, paths=self.paths, publisher=self._publisher, logs=self._logs,
             cgroup=self._layout.procfs, agents_cgroup=str(self._layout.agents_path),
@@ -261,7 +268,6 @@ class Daemon:
 
     async def _open_sockets(self) -> None:
         paths, sockets = self.paths, self._spec.sockets
-        idle_s = sockets.idle_timeout_usec / 1e6
         commands = self._commands = Commands(
             paths=paths, fleet=self._fleet, enrolment=self._enrolment, recorder=self._recorder,
             logs=self._logs, note_drained=self._note_drained,
@@ -275,41 +281,29 @@ class Daemon:
             system=self._condition.system, commands=commands, reloading=reloading,
             sampler=self._sampler, journal=self._journal, checks=self._condition.checks,
             cost=CostMeter(sampler=self._sampler, processes=self._own_pids),
-            shut_down=self.shut_down,
+            activity=self._activity, readings=self._measuring.readings, shut_down=self.shut_down,
         )  # fmt: skip
-        agent_door = AgentDoor(self._fleet, self._snapshots, self._texts, self._tallies)
+        profiling = self._measuring.profiling
+        door = AgentDoor(self._fleet, self._snapshots, self._texts, self._tallies, profiling)
         self._tallies.keep_only({agent.agent_id for agent in self._fleet})
         self._notices = Notices(
-            loop=self._loop, fleet=self._fleet, beat=agent_door.beat,
+            loop=self._loop, fleet=self._fleet, beat=door.beat,
             socket=NotifySocket(paths.notify_socket, self._layout.agents_path),
         )  # fmt: skip
-        self._later(partial(paths.notify_socket.unlink, missing_ok=True))
         self._later(self._notices.close)
-        agent_caps = Caps(
-            connections_total=4 * self._spec.agents_max,
-            connections_per_share=sockets.agent_connections,
-            requests_per_sec=sockets.agent_requests_per_sec,
-            requests_burst=sockets.agent_requests_burst,
-            partial_frame_timeout_s=idle_s,
-        )
-        # Whoever else gets to open it shares few: operators cannot be locked out by connections.
-        control_caps = Caps(
-            connections_total=sockets.control_connections + STRANGER_CONNECTIONS,
-            connections_per_share=sockets.control_connections,
-            requests_per_sec=100_000,
-            requests_burst=100_000,
-            partial_frame_timeout_s=idle_s,
-            share_limits={STRANGER_SHARE: STRANGER_CONNECTIONS},
-        )
+        to_agents = profiling.timed_door(door.answer)
+        to_operators = profiling.timed_control(control.answer)
+        caps_of_agents = agent_caps(sockets, self._spec.agents_max)
+        caps_of_operators = control_caps(sockets)
         for path, mode, gid, caps, share_of, handler in (
-            (paths.agent_socket, 0o666, None, agent_caps, agent_share_of, agent_door.answer),
+            (paths.agent_socket, 0o666, None, caps_of_agents, agent_share_of, to_agents),
             (
                 paths.control_socket,
                 0o660,
                 self._gid,
-                control_caps,
+                caps_of_operators,
                 control_share_of,
-                control.answer,
+                to_operators,
             ),
         ):
             server = Server(
@@ -323,6 +317,7 @@ class Daemon:
 
     def _start_clockwork(self) -> None:
         self._loop.add_reader(self._sampler.fileno(), self._on_pass)
+        self._later(self._activity.watch(self._loop))
         retention = self._loop.create_task(
             keep_retention(
                 self._journal, self._recorder, self._spec.journal.retention_days, self._boot_id
@@ -338,8 +333,8 @@ class Daemon:
     def _on_pass(self) -> None:
         self._sampler.acknowledge()
         self._note_drained()
-        self._snapshots.take_figures(self._sampler.changed())
-        self._publisher.tick()
+        self._activity.take()
+        self._measuring.pass_over(self._publisher.tick)
         self._procfs.flush()
 
     def _on_recorded(self, event: Event) -> None:
@@ -435,10 +430,14 @@ class Daemon:
             counted.update(self._notices.counters)
         counted["events_not_recorded"] = self._recorder.lost_events
         counted["asmd_log_lines"] = own_log.dropped_lines()
-        for agent in self._fleet:
-            with contextlib.suppress(LogDrainError):  # ESRCH: it has never run
-                counted["log_lines"] += self._logs.counters(agent.agent_id).dropped_lines
+        counted["log_lines"] = sum(self._dropped_lines(agent.agent_id) for agent in self._fleet)
         return counted
+
+    def _dropped_lines(self, agent_id: int) -> int:
+        try:
+            return self._logs.counters(agent_id).dropped_lines
+        except LogDrainError:
+            return 0  # ESRCH: it has never run
 
     def _keeper_pid(self) -> int:
         return self._keeper.channel.peer_pid() if self._keeper.channel is not None else 0
@@ -458,16 +457,16 @@ class Daemon:
 
     def _syscalls_of_the_gone(self) -> int:
         """What agents made that are in the history only: the total must not fall with them."""
-        gone = (
-            a for a in self._recorder.history.agents.values() if not self._fleet.get(a.agent_id)
-        )
-        return sum(agent.syscall_count or 0 for agent in gone)
+        return self._recorder.history.syscalls_beside(self._fleet.ids())
 
     def _on_ended(self, agent: Agent) -> None:
         self._snapshots.forget(agent.agent_id)
         if agent.is_transient:
             self._births.forget_spec(agent)
-            self._loop.call_later(TRANSIENT_KEPT_S, self._forget_transient, agent)
+            agent.cancel_forgetting()
+            agent.forgetting = self._loop.call_later(
+                TRANSIENT_KEPT_S, self._forget_transient, agent
+            )
 
     def _forget_transient(self, agent: Agent) -> None:
         """It was asked about by whoever ran it; from now on the history answers, for 24 h."""
@@ -480,8 +479,12 @@ class Daemon:
         self._tallies.forget(agent.agent_id)
         if self._notices is not None:
             self._notices.forget(agent.agent_id)
+        agent.cancel_forgetting()  # another may have its name within the minute
+        if agent.is_transient:  # its name is free; the history keeps the last 1,024 of them
+            self._recorder.record(EventType.RETIRE, agent.agent_id, {"name": agent.name})
         self._snapshots.forget(agent.agent_id)
         self._syscalls_gone = self._syscalls_of_the_gone()
+        self._measuring.forget(agent)
 
     def _announce(self) -> None:
         """The line that the guide's `dmesg | grep ASM` looks for (CONTRACT, Logs)."""

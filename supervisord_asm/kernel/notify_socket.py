@@ -45,6 +45,7 @@ class NotifySocket:
 
         `agents` is the cgroup path that holds the agents, as /proc/PID/cgroup spells it.
         """
+        self._path = path
         self._agents = agents
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_UNIX, kind)
@@ -64,7 +65,8 @@ class NotifySocket:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Close it; the file stays."""
+        """Close it, and remove the file."""
+        self._path.unlink(missing_ok=True)
         self._socket.close()
 
     def receive(self, bytes_max: int) -> Datagram | None:

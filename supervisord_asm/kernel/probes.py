@@ -14,14 +14,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from supervisord_asm._native import ffi, lib
 from supervisord_asm.core.support import Backend, ProbePlan
 from supervisord_asm.kernel.bcc_compiler import CompileError, compile_programs, source_hash
 
 # enum sasm_drop of bpf/records.h, in its order.
-_DROPS = ("row_missing", "exit_claim_failed")
+_DROPS = (
+    "row_missing", "exit_claim_failed", "thread_mark_failed", "exec_ring_full", "packet_unreadable",
+    "socket_mark_failed",
+)  # fmt: skip
+# Of one call; a full ring holds some 2,300 records.
+_EXECS_PER_CALL = 1024
+_EXEC_CALLS_MAX = 3
+
+OTHER_CALLS: int = lib.SASM_CALLS_OTHER
+"""The key of `Probes.syscalls_of` for what has no number of its own."""
+
 _LOG_TAIL_LINES = 12
 
 
@@ -75,12 +85,28 @@ class Counts:
     """As waitpid(2) gives it."""
 
 
+class ExecEvent(NamedTuple):
+    """A program's start in an agent, or the end of a process that started one."""
+
+    slot: int
+    time_us: int
+    """CLOCK_BOOTTIME."""
+    pid: int
+    path: str | None
+    """As it was given to execve(2), at most 127 bytes of it; None: an end."""
+    comm: str
+    """The kernel's short name of the program, at most 15 bytes; "" of an end."""
+    status: int | None
+    """Of an end, as waitpid(2) gives it; None: a start."""
+
+
 class Probes:
     """The running programs and their slots. Make one with `open`."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, backend: Backend) -> None:
         """Wrap an open handle of native/probes.h; it is ours from now on."""
         self._handle = handle
+        self.backend = backend
 
     @classmethod
     def open(
@@ -95,13 +121,13 @@ class Probes:
             raise ProbeError("count by", f"BPF ({plan.why})", errno.EOPNOTSUPP)
         path = ffi.NULL if pin_dir is None else os.fsencode(pin_dir)
         if plan.backend is Backend.BCC:
-            return cls(_open_compiled(path, agents_root_fd, slots_max))
+            return cls(_open_compiled(path, agents_root_fd, slots_max), plan.backend)
         ret_handle: Any = ffi.new("struct sasm_probes **")
         ret_error: Any = ffi.new("struct sasm_probes_error *")
         code = lib.sasm_probes_open(path, agents_root_fd, slots_max, ret_handle, ret_error)
         if code < 0:
             raise _failure(code, ret_error)
-        return cls(ret_handle[0])
+        return cls(ret_handle[0], plan.backend)
 
     @property
     def handle(self) -> Any:
@@ -162,15 +188,48 @@ class Probes:
             row.last_exit_status if has_exit else None,
         )  # fmt: skip
 
+    def syscalls_of(self, slot: int) -> dict[int, int]:
+        """Return the slot's syscalls by number, without those that were never made.
+
+        `OTHER_CALLS` stands for all calls of 32-bit programs and all numbers from there on. Raises
+        ProbeError (ESRCH: the slot is not bound).
+        """
+        counts: Any = ffi.new("uint64_t[]", lib.SASM_CALLS)
+        code = lib.sasm_probes_calls(self.handle, slot, counts)
+        if code < 0:
+            raise ProbeError("read the syscalls of", f"slot {slot}", -code)
+        return {number: count for number, count in enumerate(counts) if count}
+
+    def execs_fileno(self) -> int:
+        """Return a descriptor that is readable when `drain_execs` should not wait much longer."""
+        return int(lib.sasm_probes_execs_fd(self.handle))
+
+    def drain_execs(self) -> list[ExecEvent]:
+        """Take what ran since the last time, in its order. One caller. Raises ProbeError.
+
+        At most what the ring holds, some 2,300 records: more than that is left for the next time.
+        """
+        buffer: Any = ffi.new("struct sasm_exec[]", _EXECS_PER_CALL)
+        events: list[ExecEvent] = []
+        for _ in range(_EXEC_CALLS_MAX):
+            count = lib.sasm_probes_execs(self.handle, buffer, _EXECS_PER_CALL)
+            if count < 0:
+                raise ProbeError("read", "the starts of programs", -count)
+            events += [_exec_event(buffer[index]) for index in range(count)]
+            if count < _EXECS_PER_CALL:
+                break
+        return events
+
     def drops(self) -> dict[str, int]:
         """Return how often something could not be counted, by cause. Zeros included.
 
         `missed_<program>`: the kernel left the program out because it would have interrupted
-        itself on its CPU.
+        itself on its CPU. `exec_too_late`: read when the slot had been unbound already.
         """
         lost: Any = ffi.new("uint64_t[]", lib.SASM_DROP_NUM)
         lib.sasm_probes_drops(self.handle, lost)
         drops = dict(zip(_DROPS, lost, strict=True))
+        drops["exec_too_late"] = lib.sasm_probes_stale_execs(self.handle)
         for program in range(lib.SASM_PROBES_PROGRAMS):
             name = _text(lib.sasm_probes_program(program))
             misses: Any = ffi.new("uint64_t *")
@@ -222,7 +281,7 @@ def _open_compiled(path: Any, agents_root_fd: int, slots_max: int) -> Any:
             code = lib.sasm_probes_open_compiled(*arguments)
             del keep_alive
     except CompileError as error:
-        raise ProbeError("compile the programs:", str(error), error.errno, error.log) from error
+        raise ProbeError("compile", f"by BCC ({error})", error.errno, error.log) from error
     except OSError as error:
         raise ProbeError("read", "the programs' source", error.errno or errno.EIO) from error
     if code < 0:
@@ -232,18 +291,11 @@ def _open_compiled(path: Any, agents_root_fd: int, slots_max: int) -> Any:
 
 def _compile(compiled: Any) -> list[Any]:
     """Fill in the instructions; they live as long as what is returned. Raises CompileError."""
-    layout = compiled.layout
-    constants = {
-        "SASM_CPUS_MAX": layout.cpus,
-        "SASM_ROOT_LEVEL": layout.root_level,
-        "SASM_ROOT_ID": layout.root_id,
-    }
-    place = 0
-    while (name := lib.sasm_probes_map(place)) != ffi.NULL:
-        constants[f"SASM_MAP_{_text(name)}"] = place
-        place += 1
+    maps: list[str] = []
+    while (name := lib.sasm_probes_map(len(maps))) != ffi.NULL:
+        maps.append(_text(name))
     names = [_text(lib.sasm_probes_program(i)) for i in range(lib.SASM_PROBES_PROGRAMS)]
-    code = compile_programs(names, constants)
+    code = compile_programs(tuple(names), tuple(maps))
     buffers = []
     for number, name in enumerate(names):
         instructions: Any = ffi.new("uint64_t[]", len(code[name]) // 8)
@@ -252,6 +304,16 @@ def _compile(compiled: Any) -> list[Any]:
         compiled.counts[number] = len(instructions)
         buffers.append(instructions)
     return buffers
+
+
+def _exec_event(event: Any) -> ExecEvent:
+    slot, time_us, pid = event.tag & 0xFFFFFFFF, event.time_ns // 1000, event.pid
+    if event.is_end:
+        return ExecEvent(slot, time_us, pid, None, "", event.status)
+    path = ffi.buffer(event.path, max(0, event.path_bytes - 1))[:] if event.path_bytes else b""
+    return ExecEvent(
+        slot, time_us, pid, path.decode(errors="backslashreplace"), _text(event.comm), None
+    )
 
 
 def _text(characters: Any) -> str:

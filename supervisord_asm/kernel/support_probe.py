@@ -42,6 +42,7 @@ def probe_support() -> KernelSupport:
         "lsm_bpf": _ask(lib.sasm_support_lsm),
         "bpffs": _probe_bpffs(),
         "psi": _probe_psi(),
+        "task_io": _probe_task_io(),
         "pidfd_info_exit": _ask(lib.sasm_support_pidfd_exit),
         "seccomp_notify": _ask(lib.sasm_support_seccomp_notify),
         "fuse": _probe_fuse(),
@@ -80,6 +81,12 @@ def _probe_psi() -> Fact:
         return Fact("some" in Path("/proc/pressure/cpu").read_text())
     except OSError as error:
         return Fact(False, f"/proc/pressure/cpu: {os.strerror(error.errno or errno.EIO)}")
+
+
+def _probe_task_io() -> Fact:
+    if Path("/proc/self/io").exists():
+        return Fact(True)
+    return Fact(False, "the kernel has no task I/O accounting (CONFIG_TASK_IO_ACCOUNTING)")
 
 
 def _probe_fuse() -> Fact:

@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from supervisord_asm.core.agent_history import AGENT_FIELDS
-from supervisord_asm.core.history import History
+from supervisord_asm.core.history import RETIRED_BATCH, RETIRED_MAX, History
 from supervisord_asm.core.history_record import TOTAL_FIELDS
 from supervisord_asm.store.anchor import UNCOMPACTED
 from supervisord_asm.store.chain import GENESIS
 from supervisord_asm.store.errors import JournalTooNew, NotAJournal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x41534D4A  # "ASMJ": file(1) and we tell our database from another
 
 TEXT_FIELDS = {
@@ -87,9 +87,28 @@ def _add_counters(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE agent_1")
 
 
+def _bound_retired(connection: sqlite3.Connection) -> None:
+    """Drop the rows that the fold drops now, and keep what they add to the sum of syscalls."""
+    connection.execute(
+        "ALTER TABLE system ADD COLUMN syscalls_forgotten INTEGER NOT NULL DEFAULT 0"
+    )
+    (count,) = connection.execute("SELECT count(*) FROM agent WHERE retired").fetchone()
+    while count > RETIRED_MAX:
+        oldest = (
+            "(SELECT agent_id FROM agent WHERE retired"
+            f" ORDER BY retired_realtime_ns, agent_id LIMIT {RETIRED_BATCH})"
+        )
+        connection.execute(
+            "UPDATE system SET syscalls_forgotten = syscalls_forgotten + (SELECT"
+            f" coalesce(sum(syscall_count), 0) FROM agent WHERE agent_id IN {oldest})"
+        )
+        connection.execute(f"DELETE FROM agent WHERE agent_id IN {oldest}")
+        count -= RETIRED_BATCH
+
+
 Migrations = Mapping[int, Callable[[sqlite3.Connection], None]]
 # From version n to n+1. Version 1 is the first.
-MIGRATIONS: Migrations = {1: _add_counters}
+MIGRATIONS: Migrations = {1: _add_counters, 2: _bound_retired}
 
 
 def prepare_schema(

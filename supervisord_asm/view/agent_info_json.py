@@ -68,6 +68,7 @@ def operator_info(view: AgentView) -> dict[str, Any]:
         "peak_memory_bytes": view.peak_memory_bytes,
         "syscall_count": view.syscall_count,
         "syscall_rate": view.syscall_rate,
+        "io_ops": view.io_ops,
         "process_count": view.process_count,
         "fork_count": view.fork_count,
         "exec_count": view.exec_count,
@@ -87,6 +88,7 @@ def operator_info(view: AgentView) -> dict[str, Any]:
         "cpu_pressure_us": view.cpu_pressure_us,
         "memory_pressure_us": view.memory_pressure_us,
         "io_pressure_us": view.io_pressure_us,
+        "run": dict(view.run),
         "started_us": view.started_us,
         "last_activity_us": view.last_activity_us,
         "last_heartbeat_us": view.last_heartbeat_us,
@@ -95,6 +97,7 @@ def operator_info(view: AgentView) -> dict[str, Any]:
         "last_exit_code": view.last_exit_code,
         "last_exit_signal": view.last_exit_signal,
         "last_exit_cause": view.last_exit_cause,
+        "drops": dict(view.drops),
         "limits": dict(view.limits),
         "mechanisms": dict(view.mechanisms),
     }

@@ -1,6 +1,10 @@
-"""The file `agents/<id>/resources`: what one agent uses and has used. Cacheable by view."""
+"""The file `agents/<id>/resources`: what one agent uses and has used. Cacheable by view.
+
+Counters are of the agent's lifetime; below them are those of its present run, or of its last one.
+"""
 
 from supervisord_asm.core.snapshot import AgentView
+from supervisord_asm.view.drops import drop_lines
 from supervisord_asm.view.value import core_percent, quantity
 
 
@@ -19,9 +23,53 @@ def agent_resources_text(view: AgentView) -> str:
         ("Forks", _figure(view.fork_count)),
         ("Execs", _figure(view.exec_count)),
         ("Process Exits", _figure(view.process_exit_count)),
+        ("Anonymous", quantity(view.memory_anon_bytes, "bytes")),
+        ("Shmem", quantity(view.memory_shmem_bytes, "bytes")),
+        ("File Pages", quantity(view.memory_file_bytes, "bytes")),
+        ("Threads", _figure(view.thread_count)),
+        ("Sockets", _figure(view.socket_count)),
+        *((name, _counter(getattr(view, key), unit)) for name, key, unit in _FURTHER),
     )
-    lines = ["", title, "=" * len(title), *(f"{name + ':':<16} {text}" for name, text in rows), ""]
-    return "\n".join(lines)
+    lines = ["", title, "=" * len(title), *(f"{name + ':':<16} {text}" for name, text in rows)]
+    return "\n".join([*lines, *_run_lines(view), *drop_lines(view.drops, is_agents=True), ""])
+
+
+# Names, fields of core/figures.py's COUNTERS, units.
+_FURTHER = (
+    ("IO Calls", "io_ops", ""),
+    ("Block Read", "block_read_bytes", "bytes"),
+    ("Block Written", "block_write_bytes", "bytes"),
+    ("Net Received", "network_receive_bytes", "bytes"),
+    ("Net Sent", "network_transmit_bytes", "bytes"),
+    ("Page Faults", "page_fault_count", ""),
+    ("Major Faults", "major_fault_count", ""),
+    ("Switches", "context_switch_count", ""),
+    ("CPU Pressure", "cpu_pressure_us", "μs"),
+    ("Memory Pressure", "memory_pressure_us", "μs"),
+    ("IO Pressure", "io_pressure_us", "μs"),
+)
+_OF_A_RUN = (
+    ("CPU Time", "cpu_time_us", "μs"),
+    ("Syscalls", "syscall_count", ""),
+    ("Forks", "fork_count", ""),
+    ("Execs", "exec_count", ""),
+    ("Process Exits", "process_exit_count", ""),
+    *_FURTHER,
+)
+
+
+def _run_lines(view: AgentView) -> list[str]:
+    """Return the counters since the run began; nothing of an agent that was never started."""
+    if not view.run or not view.spawn_count:
+        return []
+    title = "Last Run:" if view.started_us is None else "Present Run:"
+    rows = ((name, _counter(view.run.get(key), unit)) for name, key, unit in _OF_A_RUN)
+    # Each name is in the file once, for those who look for it with grep.
+    return ["", title, *(f"  Run {name + ':':<16} {text}" for name, text in rows)]
+
+
+def _counter(value: int | None, unit: str) -> str:
+    return quantity(value, unit) if unit else _figure(value)
 
 
 def _figure(value: int | None) -> str:

@@ -5,6 +5,7 @@ Where asminfo says "2 seconds ago", this file gives the instant, in microseconds
 """
 
 from supervisord_asm.core.snapshot import AgentView
+from supervisord_asm.view.drops import drop_lines
 from supervisord_asm.view.escape import escaped
 from supervisord_asm.view.value import auto_restart, cell, last_exit, quantity
 
@@ -34,5 +35,5 @@ def agent_status_text(view: AgentView) -> str:
         ("Cgroup", escaped(cell(view.cgroup))),
         ("Log", escaped(cell(view.log_path))),
     )
-    lines = ["", title, "=" * len(title), *(f"{name + ':':<16} {text}" for name, text in rows), ""]
-    return "\n".join(lines)
+    lines = ["", title, "=" * len(title), *(f"{name + ':':<16} {text}" for name, text in rows)]
+    return "\n".join([*lines, *drop_lines(view.drops, is_agents=True), ""])

@@ -1,12 +1,13 @@
 """What `asminfo` prints: one agent in detail, as the guide prints it.
 
 What the guide does not know comes after it and only where there is something to say: how the agent
-last ended, which limits it has and what enforces them, and that it runs as root.
+last ended, which limits it has and what enforces them, that it runs as root, what was lost.
 """
 
 from collections.abc import Sequence
 
 from supervisord_asm.core.snapshot import AgentView
+from supervisord_asm.view.drops import drop_lines
 from supervisord_asm.view.limit import limit_rows
 from supervisord_asm.view.value import (
     Paint,
@@ -63,4 +64,4 @@ def _beyond_the_guide(view: AgentView, paint: Paint) -> Sequence[str]:
     if limits:
         lines += ["", paint("Limits:", "title")]
         lines += [f"  {name + ':':<14} {value} ({why})" for name, value, why in limits]
-    return lines
+    return lines + drop_lines(view.drops, is_agents=True)

@@ -13,6 +13,7 @@ relative to now, and can be cached by view; `join_status` puts the lines togethe
 from collections.abc import Iterable, Sequence
 
 from supervisord_asm.core.snapshot import AgentView, Snapshot, SystemView
+from supervisord_asm.view.drops import drop_lines
 from supervisord_asm.view.escape import escaped
 from supervisord_asm.view.value import cell
 
@@ -115,11 +116,7 @@ def condition_lines(system: SystemView) -> list[str]:
     if system.degraded:
         lines += ["", "Degraded:"]
         lines += [f"  {escaped(reason)}" for reason in system.degraded]
-    drops = [(where, count) for where, count in system.drops.items() if count]
-    if drops:
-        lines += ["", "Dropped Records:"]
-        lines += [f"  {escaped(where)}: {count}" for where, count in drops]
-    return lines
+    return lines + drop_lines(system.drops)
 
 
 def _table_line(cells: Sequence[str], widths: Widths) -> str:

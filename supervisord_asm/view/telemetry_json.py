@@ -110,6 +110,7 @@ def _assembled(
             "total_agents_crashed": system.total_crashes,
             "total_restarts": system.total_restarts,
             "total_syscalls": system.total_syscalls,
+            "dropped_records": sum(system.drops.values()),
         },
         separators=_COMPACT,
     )

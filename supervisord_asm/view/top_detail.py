@@ -22,7 +22,7 @@ TOLD_IN_WORDS = frozenset(
     {
         "agent_id", "name", "state", "pid", "capabilities", "auto_restart", "max_restarts",
         "last_exit_code", "last_exit_signal", "last_exit_cause", "cgroup", "user", "uid",
-        "log_path", "mechanisms", "limits", "ended",
+        "log_path", "mechanisms", "limits", "ended", "run", "drops",
     }
 )  # fmt: skip
 FIGURES = tuple(name for name in AGENT_FIELDS if name not in TOLD_IN_WORDS)

@@ -23,11 +23,16 @@ def header_lines(system: SystemView, rows: Sequence[TopRow], clock: str) -> list
     memory = sum_known(view.memory_bytes for view in views)
     syscalls = sum_known(view.syscall_rate for view in views)
     network = sum_known(row.network_rate for row in rows)
+    sums = (
+        f"CPU {_sum(cpu, short_percent, '%')}",
+        f"memory {_sum(memory, short_bytes)}",
+        f"syscalls {_sum(syscalls, short_count, '/s')}",
+        f"network {_sum(network, short_bytes, '/s')}",
+        f"drops {_drops(system)}",
+    )
     return [
         f"asmd {escaped(system.version)}  {clock}  {_agents(rows)}",
-        f"CPU {_sum(cpu, short_percent, '%')}  memory {_sum(memory, short_bytes)}"
-        f"  syscalls {_sum(syscalls, short_count, '/s')}  network {_sum(network, short_bytes, '/s')}"
-        f"  drops {_drops(system)}",
+        "  ".join(sums),
         _tier(system),
         f"degraded: {_degraded(system)}",
     ]

@@ -52,7 +52,6 @@ for make in (
     lambda: c.update_policy(100, client.Patch.UPDATE_SCOPE, "/tmp"),
     lambda: c.llm_request("hello", max_tokens=5, temperature=0.5, timeout_ms=10),
     lambda: c.lock("/a").__enter__(),
-    lambda: c.profile_sample("work", 10),
     lambda: c.compliance_event({"kind": "decision"}),
     lambda: c.budget({"op": "read"}),
     lambda: c.add_dependency(100),
@@ -61,7 +60,15 @@ for make in (
     assert kind(make).startswith("NotSupported 95 "), kind(make)
 with c.profile("work") as guard:
     pass
-print(type(guard.error).__name__)
+assert guard.error is None
+try:
+    with c.profile("work") as guard:
+        raise KeyError
+except KeyError:
+    pass
+with c.profile("a b") as guard:  # no name of an operation
+    pass
+print(guard.error)
 """
     lines = run_python(host, "methods", script)
     assert lines == [
@@ -69,8 +76,11 @@ print(type(guard.error).__name__)
         f"AsmError {errno.ENOSPC} [Errno 28] call 500 telemetry: the room is under 512 bytes",
         f"AsmError {errno.EINVAL} [Errno 22] call 505 track_tool_call: Invalid argument",
         f"AsmError {errno.EINVAL} [Errno 22] call 505 track_tool_call: Invalid argument",
-        "NotSupported",
+        "[Errno 22] call 508 profile_sample: Invalid argument",
     ]
+    profile = json.loads(host.ctl("profile", "methods", "--json").stdout)
+    (work,) = [found for found in profile["operations"] if found["operation"] == "work"]
+    assert (work["sample_count"], work["success_count"]) == (2, 1)
     view = host.info("methods")
     assert (view["tool_credits_milli"], view["tool_tokens"]) == (1001, 100)
 
@@ -113,7 +123,7 @@ async def main():
             await asyncio.gather(*(one(c, number) for number in range(100)))
         async with c.profile("work") as guard:
             await asyncio.sleep(0)
-        print(type(guard.error).__name__, len(os.listdir("/proc/self/fd")) < 16)
+        print(guard.error, len(os.listdir("/proc/self/fd")) < 16)
         try:
             await c.llm_request("hello")
         except client.NotSupported:
@@ -122,7 +132,7 @@ async def main():
 
 asyncio.run(main())
 """
-    assert run_python(host, "crowd", script) == ["NotSupported True", "no gateway", "True"]
+    assert run_python(host, "crowd", script) == ["None True", "no gateway", "True"]
     view = host.info("crowd")
     assert (view["tool_call_count"], view["heartbeat_count"]) == (75, 75)
 

@@ -60,7 +60,7 @@ def test_every_call_answers_or_sets_errno(host: Host) -> None:
         "heartbeat 0 0", "tool 0 0", f"null tool {fault}", f"bad tool {fault}",
         f"huge tool {invalid}", f"negative credits {invalid}", f"policy {unbuilt}",
         f"scope {unbuilt}", f"null scope {fault}", f"llm {unbuilt}", f"lock {unbuilt}",
-        f"unlock {unbuilt}", f"profile {unbuilt}", f"compliance {unbuilt}", f"budget {unbuilt}",
+        f"unlock {unbuilt}", "profile 0 0", f"compliance {unbuilt}", f"budget {unbuilt}",
         f"dependency {unbuilt}", f"below {invalid}", f"above {invalid}", f"doors {invalid}",
         "notify 1 0", "errno 0 77",
     ]  # fmt: skip

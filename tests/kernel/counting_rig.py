@@ -19,7 +19,7 @@ from supervisord_asm.kernel.mounts import mount_bpffs
 from supervisord_asm.kernel.probes import Counts, Probes, unpin
 from tests.kernel.programs import build
 
-SOURCE = Path(__file__).parent / "c" / "counting_load.c"
+SOURCES = Path(__file__).parent / "c"
 # What the counting tests are run over; conftest.py chooses which of them can work on this host.
 BACKENDS = [
     pytest.param(Backend.CORE, marks=pytest.mark.core),
@@ -30,11 +30,11 @@ NAME = f"asm-test-{os.getpid()}-counting"
 
 
 class Load:
-    """A running counting_load in one cgroup."""
+    """A running counting_load, or another program that obeys orders, in one cgroup."""
 
-    def __init__(self, cgroup: Path) -> None:
+    def __init__(self, cgroup: Path, name: str = "counting_load") -> None:
         """Start it and wait until it has joined the cgroup."""
-        program = build("counting_load", SOURCE)
+        program = build(name, SOURCES / f"{name}.c")
         self.process = subprocess.Popen(
             [program, cgroup / "cgroup.procs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -91,9 +91,9 @@ class Rig:
         self._cgroups.append(cgroup)
         return cgroup
 
-    def load(self, cgroup: Cgroup | Path) -> Load:
+    def load(self, cgroup: Cgroup | Path, name: str = "counting_load") -> Load:
         """Start a load in a cgroup."""
-        load = Load(cgroup.path if isinstance(cgroup, Cgroup) else cgroup)
+        load = Load(cgroup.path if isinstance(cgroup, Cgroup) else cgroup, name)
         self._loads.append(load)
         return load
 

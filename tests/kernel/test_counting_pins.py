@@ -1,7 +1,5 @@
 """Pinned programs: counting goes on while nobody looks, and the next daemon takes it over."""
 
-import ctypes
-import os
 import signal
 import struct
 import subprocess
@@ -23,8 +21,10 @@ from tests.kernel.counting_rig import (
     make_rig,
     open_probes,
 )
+from tests.kernel.pinned_map import rewrite
 
 SLOT = 2
+LAYOUT_BYTES = 40
 
 # Installs, binds, says so, and waits to be killed: an asmd that dies.
 DAEMON = """
@@ -39,10 +39,6 @@ probes.bind(int(slot), agent_fd, os.fstat(agent_fd).st_ino)
 print("bound", flush=True)
 time.sleep(600)
 """
-
-_SYS_BPF = 321
-_BPF_MAP_LOOKUP_ELEM, _BPF_MAP_UPDATE_ELEM, _BPF_OBJ_GET = 1, 2, 7
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -59,25 +55,9 @@ def pins() -> Iterator[Path]:
         yield path
 
 
-def _bpf(command: int, attributes: bytes) -> int:
-    buffer = ctypes.create_string_buffer(attributes, 128)
-    result: int = _libc.syscall(_SYS_BPF, command, buffer, len(buffer))
-    if result < 0:
-        raise OSError(ctypes.get_errno(), "bpf(2)")
-    return result
-
-
 def rewrite_layout(pins: Path, offset: int, value: bytes) -> None:
     """Change some bytes of the pinned layout: as if another build had made the pins."""
-    path = ctypes.create_string_buffer(os.fsencode(pins / "map_layout"))
-    fd = _bpf(_BPF_OBJ_GET, struct.pack("<QI", ctypes.addressof(path), 0))
-    key = ctypes.create_string_buffer(4)
-    layout = ctypes.create_string_buffer(64)
-    pointers = struct.pack("<I4xQQQ", fd, ctypes.addressof(key), ctypes.addressof(layout), 0)
-    _bpf(_BPF_MAP_LOOKUP_ELEM, pointers)
-    ctypes.memmove(ctypes.addressof(layout) + offset, value, len(value))
-    _bpf(_BPF_MAP_UPDATE_ELEM, pointers)
-    os.close(fd)
+    rewrite(pins / "map_layout", LAYOUT_BYTES, offset, value)
 
 
 def test_counting_survives_the_process_that_installed_it(rig: Rig, pins: Path) -> None:
@@ -172,12 +152,12 @@ def test_another_root_is_not_adopted(rig: Rig, pins: Path) -> None:
 def test_unpinning_leaves_nothing(rig: Rig, pins: Path) -> None:
     """By the daemon that leaves, and by `make down` without one."""
     probes = open_probes(rig, pins)
-    assert len(list(pins.iterdir())) == 12
+    assert len(list(pins.iterdir())) == 17  # 8 programs, 9 maps
     probes.close(unpin=True)
     assert not pins.exists()
     probes.close(unpin=True)
     open_probes(rig, pins).close()
-    assert len(unpin(pins)) == 12
+    assert len(unpin(pins)) == 17
     assert not pins.exists()
     assert unpin(pins) == {}
 

@@ -24,7 +24,7 @@ ANSWER_S = 0.5  # with asmd stopped or killed (issue 2)
 STALE = re.compile(r"^Stale: last update \d+\.\d s ago$")
 FILES = (
     "status", "telemetry", "resources", "agents/100/status", "agents/100/resources",
-    "agents/100/limits", "agents/crasher/status",
+    "agents/100/limits", "agents/crasher/status", "profiling", "agents/101/profiling",
 )  # fmt: skip
 
 
@@ -75,9 +75,9 @@ def settled(host: Host, look: Callable[[], tuple[object, object]], what: str) ->
 
 
 def fields(text: str) -> dict[str, str]:
-    """Read "Name:   value" lines."""
-    pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    """Read "Name:   value" lines; of two with a name the first, which is the lifetime's."""
+    pairs = [line.partition(":") for line in text.splitlines() if ":" in line]
+    return {name.strip(): value.strip() for name, _, value in reversed(pairs)}
 
 
 # -- The commands.
@@ -197,11 +197,15 @@ def test_without_a_daemon_a_command_says_so_and_how_to_start_it(host: Host) -> N
 
 def test_the_tree_holds_what_it_should(host: Host) -> None:
     tree = host.paths.fuse
-    assert set(os.listdir(tree)) == {"status", "telemetry", "resources", "events", "agents"}
+    assert set(os.listdir(tree)) == {
+        "status", "telemetry", "resources", "profiling", "events", "agents",
+    }  # fmt: skip
     assert set(os.listdir(tree / "agents")) == {
         "100", "101", "102", "sleeper", "crasher", "manual",
     }  # fmt: skip
-    assert set(os.listdir(tree / "agents" / "100")) == {"status", "resources", "limits"}
+    assert set(os.listdir(tree / "agents" / "100")) == {
+        "status", "resources", "profiling", "limits",
+    }  # fmt: skip
     assert os.readlink(tree / "agents" / "sleeper") == "100"
 
 

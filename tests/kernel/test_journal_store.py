@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from supervisord_asm.core.agent_history import AGENT_FIELDS
 from supervisord_asm.core.events import Event, EventFormatError, EventType
+from supervisord_asm.core.history import RETIRED_BATCH, RETIRED_MAX
 from supervisord_asm.store import schema
 from supervisord_asm.store.connection import WAL_BYTES, open_writer
 from supervisord_asm.store.errors import (
@@ -207,7 +209,8 @@ def test_a_newer_schema_is_refused_by_all_and_left_alone(path: Path) -> None:
     opened(path).close()
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
+        newer = (str(SCHEMA_VERSION + 1),)
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", newer)
     connection.close()
     before = path.read_bytes()
     actions: list[Callable[[], object]] = [
@@ -216,7 +219,7 @@ def test_a_newer_schema_is_refused_by_all_and_left_alone(path: Path) -> None:
     for action in actions:
         with pytest.raises(JournalTooNew) as caught:
             action()
-        assert (caught.value.found, caught.value.supported) == (3, SCHEMA_VERSION)
+        assert (caught.value.found, caught.value.supported) == (SCHEMA_VERSION + 1, SCHEMA_VERSION)
     assert path.read_bytes() == before
 
 
@@ -234,11 +237,13 @@ def test_an_older_journal_is_brought_forward_step_by_step(path: Path) -> None:
     journal.append(events(1, 20))
     journal.close()
     connection = sqlite3.connect(path, isolation_level=None)
-    steps = {2: _add_column, 3: lambda c: c.execute("UPDATE system SET extra = extra + 1")}
-    prepare_schema(connection, path, steps, version=4)
-    assert read_version(connection, path, 4) == 4
+    add_one = "UPDATE system SET extra = extra + 1"
+    later = SCHEMA_VERSION + 2
+    steps = {SCHEMA_VERSION: _add_column, SCHEMA_VERSION + 1: lambda c: c.execute(add_one)}
+    prepare_schema(connection, path, steps, version=later)
+    assert read_version(connection, path, later) == later
     assert connection.execute("SELECT extra FROM system").fetchone() == (6,)
-    prepare_schema(connection, path, {}, version=4)
+    prepare_schema(connection, path, {}, version=later)
     connection.close()
 
 
@@ -249,10 +254,38 @@ def test_a_journal_of_version_1_is_brought_forward(path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     for column in ("counters", "run_base"):
         connection.execute(f"ALTER TABLE agent DROP COLUMN {column}")
+    connection.execute("ALTER TABLE system DROP COLUMN syscalls_forgotten")
     connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
     connection.close()
     opened(path).close()
     assert verify(path).is_sound
+
+
+def test_version_3_drops_the_rows_that_the_fold_drops_and_keeps_their_syscalls(path: Path) -> None:
+    journal = opened(path)
+    journal.append(events(1, 20))
+    journal.close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("ALTER TABLE system DROP COLUMN syscalls_forgotten")
+    connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
+    connection.execute("UPDATE agent SET retired = 0")
+    own = ("agent_id", "retired", "retired_realtime_ns", "syscall_count")
+    others = ", ".join(name for name in AGENT_FIELDS if name not in own)
+    count = RETIRED_MAX + RETIRED_BATCH + 10
+    for number in range(count):  # the lowest ids are the youngest
+        connection.execute(
+            f"INSERT INTO agent ({', '.join(own)}, {others})"
+            f" SELECT ?, 1, ?, 7, {others} FROM agent WHERE NOT retired LIMIT 1",
+            (1_000_000 + number, count - number),
+        )
+    connection.close()
+    journal = opened(path)
+    history = journal.history
+    journal.close()
+    assert history.retired_rows == count - 2 * RETIRED_BATCH
+    assert history.syscalls_forgotten == 7 * 2 * RETIRED_BATCH
+    retired = [agent.agent_id for agent in history.agents.values() if agent.retired]
+    assert retired == list(range(1_000_000, 1_000_000 + history.retired_rows))
 
 
 def test_a_migration_that_fails_leaves_the_old_version_whole(path: Path) -> None:
@@ -260,8 +293,9 @@ def test_a_migration_that_fails_leaves_the_old_version_whole(path: Path) -> None
     journal.append(events(1, 20))
     journal.close()
     connection = sqlite3.connect(path, isolation_level=None)
+    steps = {SCHEMA_VERSION: _add_column, SCHEMA_VERSION + 1: _fail}
     with pytest.raises(sqlite3.OperationalError, match="power cut"):
-        prepare_schema(connection, path, {2: _add_column, 3: _fail}, version=4)
+        prepare_schema(connection, path, steps, version=SCHEMA_VERSION + 2)
     connection.close()
     assert verify(path).is_sound
 

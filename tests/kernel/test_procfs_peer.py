@@ -210,17 +210,17 @@ def test_a_body_of_eight_mebibytes_is_shown_whole(server: Server) -> None:
 
 def test_files_over_the_bound_are_refused_and_the_others_stay() -> None:
     with served() as server, server.connect() as peer:
-        for number in range(9000):
+        for number in range(13000):
             peer.text(f"agents/{number}/status", f"{number}\n")
         peer.text("status", "still follows\n")
         server.wait_for("status", "still follows")
         # status, telemetry, resources and events count as well.
-        assert len(os.listdir(server.mount / "agents")) == 8192 - 4
-        assert server.read("agents/8187/status") == "8187\n"
+        assert len(os.listdir(server.mount / "agents")) == 12288 - 4
+        assert server.read("agents/12283/status") == "12283\n"
         assert "too many files" in server.errors.read_text()
         peer.send(frames.encode_remove("agents/5"))
-        peer.text("agents/9001/status", "now there is room\n")
-        server.wait_for("agents/9001/status", "room")
+        peer.text("agents/13001/status", "now there is room\n")
+        server.wait_for("agents/13001/status", "room")
 
 
 def test_bytes_over_the_bound_are_refused() -> None:

@@ -11,8 +11,19 @@ from supervisord_asm.cli.command import SHARED, Command
 MANUAL = Path(__file__).resolve().parents[2] / "docs" / "man"
 
 GROUPS = {
-    "asmctl-inspect": {"status", "list", "info", "events", "doctor", "version"},
+    "asmctl-inspect": {
+        "status",
+        "list",
+        "info",
+        "events",
+        "history",
+        "syscalls",
+        "doctor",
+        "version",
+    },
+    "asmctl-measure": {"resources", "profile"},
     "asmctl-top": {"top"},
+    "asmctl-plot": {"plot"},
     "asmctl-logs": {"logs"},
     "asmctl-agents": {"start", "stop", "restart", "kill", "reset", "wait-ready"},
     "asmctl-run": {"run"},

@@ -7,6 +7,8 @@ from supervisord_asm.core.events import Event, EventType, Value
 from supervisord_asm.core.history import (
     RECENT_MAX,
     RECORDED_ONLY,
+    RETIRED_BATCH,
+    RETIRED_MAX,
     History,
     apply,
     copy_history,
@@ -218,6 +220,42 @@ def test_a_rename_frees_the_old_name(story: Story) -> None:
     assert story.history.ids_by_name == {"new": 100}
 
 
+def test_rows_of_the_retired_are_bounded_and_their_syscalls_are_kept(story: Story) -> None:
+    for number in range(3 * RETIRED_MAX):
+        agent_id = 1000 + number
+        story.tell(EventType.REGISTER, agent_id, name=f"job-{number}", transient=True)
+        story.tell(EventType.SPAWN, agent_id)
+        story.tell(EventType.STOPPED, agent_id, syscall_count=10)
+        story.tell(EventType.RETIRE, agent_id)
+        assert len(story.history.agents) <= RETIRED_MAX
+    history = story.history
+    assert history.retired_rows == len(history.agents) > RETIRED_MAX - RETIRED_BATCH
+    assert max(history.agents) == 1000 + 3 * RETIRED_MAX - 1
+    assert history.syscalls_beside(()) == 30 * RETIRED_MAX
+    assert history.syscalls_beside({max(history.agents)}) == 30 * RETIRED_MAX - 10
+    assert not history.ids_by_name
+    # One that was read from its tables goes on alike.
+    copy = history_from_record(history_to_record(history))
+    assert copy.retired_rows == history.retired_rows
+    for number in range(RETIRED_BATCH):
+        event = story.tell(EventType.REGISTER, 9000 + number, name="next")
+        apply(copy, event)
+    assert copy.agents == history.agents
+    assert copy.syscalls_forgotten == history.syscalls_forgotten
+
+
+def test_an_agent_that_comes_back_is_no_longer_counted_as_retired(story: Story) -> None:
+    story.tell(EventType.REGISTER, 100, name="worker")
+    story.tell(EventType.RETIRE, 100)
+    story.tell(EventType.RETIRE, 100)
+    assert story.history.retired_rows == 1
+    story.tell(EventType.REGISTER, 100, name="worker")
+    assert story.history.retired_rows == 0
+    story.tell(EventType.RETIRE, 100)
+    story.tell(EventType.COMPACTION, 0, before_realtime_ns=10**18)
+    assert story.history.retired_rows == 0
+
+
 def test_registering_a_name_that_is_held_retires_the_holder(story: Story) -> None:
     story.tell(EventType.REGISTER, 100, name="one")
     story.history.changed.clear()
@@ -315,7 +353,6 @@ def test_a_history_reads_back_from_json_without_its_ring(story: Story) -> None:
     assert back.recent.maxlen == RECENT_MAX
     back.recent.extend(history.recent)
     assert back == history
-    assert back.agents[100].recent_faults.maxlen == history.agents[100].recent_faults.maxlen
 
 
 def test_a_row_with_a_missing_field_is_refused(story: Story) -> None:

@@ -12,6 +12,7 @@ from supervisord_asm.core.profiler import (
     DURATION_MAX_US,
     OPERATIONS_MAX,
     SAMPLES_MAX,
+    SUMMED_MAX,
     AgentProfiler,
     OperationStats,
     ProfileGuard,
@@ -74,7 +75,7 @@ def test_the_guides_example() -> None:
         assert profiler.end_operation("process_request", start, number % 10 < 7)
     stats = profiler.get_stats("process_request")
     assert stats == OperationStats("process_request", 10, 7, 100, 109, 104, 105, 109, 109)
-    assert stats.success_rate == 0.7
+    assert stats.success_permille == 700
     assert profiler.operations() == ["process_request"]
     assert profiler.get_all_stats() == [stats]
     assert system.aggregate_stats("process_request") == stats
@@ -88,7 +89,7 @@ def test_without_samples_all_is_zero() -> None:
     profiler.record("spawn", 5, True)
     profiler.reset()
     assert profiler.get_stats("spawn") == OperationStats("spawn")
-    assert OperationStats("spawn").success_rate == 0.0
+    assert OperationStats("spawn").success_permille == 0
     assert profiler.get_stats("never") is None
 
 
@@ -150,7 +151,29 @@ def test_an_aggregate_is_of_the_real_samples_and_not_of_averages() -> None:
     stats = system.aggregate_stats("spawn")
     assert stats is not None
     assert (stats.min_duration_us, stats.max_duration_us) == (0, 99_000)
-    assert (stats.p95_duration_us, stats.success_rate) == (95_000, 0.99)
+    assert (stats.p95_duration_us, stats.success_permille) == (95_000, 990)
+
+
+def test_aggregates_are_of_a_bounded_number_of_operations_and_ours_have_their_room() -> None:
+    system = SystemProfiler(Clock())
+    system.reserve(["spawn", "exec"])
+    agents = [system.add_agent(number) for number in range(5)]
+    for agent in agents:
+        for number in range(OPERATIONS_MAX):
+            agent.record(f"{agents.index(agent)}-{number}", 1, True)
+    assert len(system.aggregate_all()) == SUMMED_MAX - 2
+    assert system.refused_count == 5 * OPERATIONS_MAX - (SUMMED_MAX - 2)
+    assert system.aggregate_stats("spawn") is None
+    system.remove_agent(0)
+    agents[0].record("late", 1, True)
+    assert system.aggregate_stats("late") is None, "who has left adds nothing"
+    late = system.add_agent(6)
+    late.record("spawn", 7, False)
+    late.record("own", 7, True)
+    for name in ("spawn", "own"):
+        stats = system.aggregate_stats(name)
+        assert stats is not None
+        assert stats.sample_count == 1
 
 
 class Model(RuleBasedStateMachine):

@@ -41,16 +41,16 @@ def test_the_sources_cases() -> None:
     agent.update_memory(1024)
     assert agent.lifetime_stats() == (100_000, 50, 3)
     assert (agent.current_memory(), agent.peak_memory()) == (1024, 2048)
-    assert agent.cpu_usage_rate(10) == 0.0, "the open window is not in a rate"
-    assert agent.syscall_rate(10) == agent.io_rate(10) == 0.0
+    assert agent.cpu_usage_rate(10) == 0, "the open window is not in a rate"
+    assert agent.syscall_rate(10) == agent.io_rate(10) == 0
     clock.now_us += SECOND_US
-    assert agent.cpu_usage_rate(10) == 10.0
-    assert agent.syscall_rate(10) == 50.0, "by the one window that exists, not by ten"
-    assert agent.io_rate(1) == 3.0
+    assert agent.cpu_usage_rate(10) == 10_000
+    assert agent.syscall_rate(10) == 50, "by the one window that exists, not by ten"
+    assert agent.io_rate(1) == 3
     assert agent.history() == [Window(10 * SECOND_US, 100_000, 1024, 50, 3)]
     clock.now_us += SECOND_US
-    assert agent.cpu_usage_rate(10) == 5.0, "an idle second is a window of zeros"
-    assert agent.cpu_usage_rate(1) == 0.0
+    assert agent.cpu_usage_rate(10) == 5_000, "an idle second is a window of zeros"
+    assert agent.cpu_usage_rate(1) == 0
     assert agent.history()[-1] == Window(11 * SECOND_US, 0, 1024, 0, 0)
 
 
@@ -59,13 +59,13 @@ def test_a_rate_may_exceed_one_core() -> None:
     agent = AgentMonitor(clock)
     agent.record_cpu(3_500_000)
     clock.now_us += SECOND_US
-    assert agent.cpu_usage_rate(5) == 350.0
+    assert agent.cpu_usage_rate(5) == 350_000
 
 
 def test_the_system_is_the_sum_of_its_agents() -> None:
     clock = Clock()
     system = ResourceMonitor(clock)
-    assert (system.system_memory_usage(), system.system_cpu_usage(10)) == (0, 0.0)
+    assert (system.system_memory_usage(), system.system_cpu_usage(10)) == (0, 0)
     for number in (1, 2, 3):
         system.add_agent(number).update_memory(number << 20)
         agent = system.get_agent(number)
@@ -73,7 +73,7 @@ def test_the_system_is_the_sum_of_its_agents() -> None:
         agent.record_cpu(number * 100_000)
     clock.now_us += SECOND_US
     assert system.system_memory_usage() == 6 << 20
-    assert system.system_cpu_usage(10) == pytest.approx(60.0)
+    assert system.system_cpu_usage(10) == 60_000
 
 
 def test_adding_again_resets_and_removing_drops() -> None:
@@ -120,11 +120,11 @@ def test_what_has_no_source_is_unknown_and_not_zero() -> None:
             return [Unknown()]
 
     agent = Unknown()
-    assert agent.cpu_usage_rate(5) == 25.0
+    assert agent.cpu_usage_rate(5) == 25_000
     assert agent.syscall_rate(5) is None
     assert agent.io_rate(5) is None
     assert Unknowns().system_memory_usage() is None
-    assert Unknowns().system_cpu_usage(5) == 25.0
+    assert Unknowns().system_cpu_usage(5) == 25_000
 
 
 def test_a_span_sums_what_exists() -> None:
@@ -201,9 +201,8 @@ def test_windows_are_those_of_a_model_that_forgets_nothing(
     windows = model.windows(clock.now_us)
     assert agent.history() == windows
     chosen = windows[-last:]
-    assert agent.cpu_usage_rate(last) == pytest.approx(
-        sum(window.cpu_time_us for window in chosen) / len(chosen) / 10_000
-    )
+    summed_us = sum(window.cpu_time_us for window in chosen)
+    assert agent.cpu_usage_rate(last) == summed_us // (10 * len(chosen))
     assert agent.lifetime_stats() == tuple(
         sum(model.amounts[kind].values()) for kind in ("cpu", "syscalls", "io")
     )
@@ -228,5 +227,5 @@ def test_a_week_of_seconds() -> None:
     ]
     assert agent.lifetime_stats()[0] == sum(second % 1000 for second in busy)
     clock.now_us += WEEK_US
-    assert agent.cpu_usage_rate(60) == 0.0
+    assert agent.cpu_usage_rate(60) == 0
     assert len(agent.history()) == 60

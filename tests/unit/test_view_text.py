@@ -1,5 +1,6 @@
 """The renderers beyond the guide's values: absent figures, long ones, hostile text, what is off."""
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -19,6 +20,7 @@ from supervisord_asm.core.snapshot import (
     system_to_json,
 )
 from supervisord_asm.view import status_text as status
+from supervisord_asm.view.agent_info_json import operator_info
 from supervisord_asm.view.agent_limits_text import agent_limits_text
 from supervisord_asm.view.agent_resources_text import agent_resources_text
 from supervisord_asm.view.agent_status_text import agent_status_text
@@ -29,6 +31,7 @@ from supervisord_asm.view.doctor_text import doctor_text
 from supervisord_asm.view.escape import escaped
 from supervisord_asm.view.event_line import event_line
 from supervisord_asm.view.resources_text import resources_text
+from supervisord_asm.view.telemetry_json import telemetry_json
 from supervisord_asm.view.value import age, core_percent, last_exit
 
 VIEW = AgentView(
@@ -166,6 +169,21 @@ def test_resources_sums_what_is_known_and_nothing_else() -> None:
     assert "  CPU:             20.000%\n" in text
     assert "  Memory (bytes):  4096000\n" in text
     assert "  Syscalls/sec:    -\n" in text
+
+
+def test_what_was_lost_stands_beside_every_figure() -> None:
+    drops = {"row_missing": 3, "missed_sys_enter": 0}
+    system = SystemView(drops=drops)
+    view = replace(VIEW, drops={"log_lines": 2, **drops})
+    shot = Snapshot(1, system, (view,))
+    for text in (status.status_text(shot), resources_text(shot), asmstatus_text(system, ())):
+        assert "\nDropped Records:\n  row_missing: 3\n" in text
+    for text in (asminfo_text(view, 5), agent_status_text(view), agent_resources_text(view)):
+        assert "\nDropped Records:\n  log_lines: 2\n  row_missing: 3 (of all agents)\n" in text
+        assert "missed_sys_enter" not in text
+    assert "Dropped" not in asminfo_text(VIEW, 5) + resources_text(Snapshot(1, SystemView(), ()))
+    assert operator_info(view)["drops"] == view.drops
+    assert json.loads(telemetry_json(shot))["system"]["dropped_records"] == 3
 
 
 def test_control_characters_of_strangers_are_spelled_out() -> None:

@@ -137,7 +137,7 @@ def run_suite(chosen: argparse.Namespace) -> int:
         "ASM_NO_SKIP": "1",
     }
     if os.environ.get("ASM_VM_ALL"):
-        environment["ASM_TEST_SELECTION"] = "kernel and not slow and not timing"
+        environment["ASM_TEST_SELECTION"] = "kernel and not slow and not timing and not drawing"
     drive = folder / "drive.tar"
     payload.write(cache, drive, environment, chosen.pytest, chosen.wheel)
     accelerator = chosen.accelerator

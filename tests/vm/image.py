@@ -20,12 +20,12 @@ from tests.vm.kernel import Kernel
 ROOT = Path(__file__).resolve().parents[2]
 GUEST = Path(__file__).resolve().parent / "guest"
 
-# What a server has, and libraries that the programs are linked to; no compiler. busybox is for
-# the initramfs.
+# What a server has, and libraries that the programs are linked to; no compiler but BCC's own, for
+# suite-bcc. busybox is for the initramfs.
 PACKAGES = (
     "busybox-static", "dbus", "fuse3", "iproute2", "kmod", "libcap2-bin", "libelf1", "make",
-    "procps", "psmisc", "python3", "python3-pip", "python3-venv", "strace", "systemd",
-    "systemd-sysv", "udev",
+    "procps", "psmisc", "python3", "python3-bpfcc", "python3-pip", "python3-venv", "strace",
+    "systemd", "systemd-sysv", "udev",
 )  # fmt: skip
 
 # Units that cost seconds of start-up under emulation and do nothing for a machine of one run.
@@ -149,6 +149,7 @@ def build_image(cache: Cache, kernel: Kernel) -> Image:
         modules = tree / "usr/lib/modules"
         modules.mkdir(exist_ok=True)
         run("cp", "-a", kernel.modules, modules / kernel.release)
+        run("cp", "-a", f"{kernel.headers}/.", tree / "usr/src")
         run("chroot", tree, "depmod", kernel.release)
         run("cp", "-a", wheels / "run", tree / "opt/wheelhouse")
         make_venv(tree, wheels / "test")

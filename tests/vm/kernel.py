@@ -1,4 +1,4 @@
-"""Stock Debian kernels: the file to boot and the modules that a virtual machine can use."""
+"""Stock Debian kernels: the file to boot, modules that a virtual machine can use, headers."""
 
 import shutil
 from dataclasses import dataclass
@@ -38,6 +38,11 @@ class Kernel:
         """What belongs into /usr/lib/modules/<release>."""
         return self.folder / "modules"
 
+    @property
+    def headers(self) -> Path:
+        """What belongs into /usr/src, for BCC; the modules folder has links to it."""
+        return self.folder / "headers"
+
 
 def keep_only(folder: Path, names: tuple[str, ...]) -> None:
     """Remove all from `folder` but these folders and modules (compressed or not)."""
@@ -55,7 +60,9 @@ def fetch(cache: Cache, version: str) -> Kernel:
         print(f"vm: fetching a {version} kernel", flush=True)
         root = folder / "unpacked"
         archive = Archive.open(release, folder / "apt")
-        archive.unpack([archive.newest(pattern)], root)
+        image = archive.newest(pattern)
+        headers = image.replace("linux-image", "linux-headers")
+        archive.unpack([image, headers, headers.replace("-amd64", "-common")], root)
         (source,) = (root / "lib/modules").iterdir()
         for useless in ("kernel/sound", "kernel/arch/x86/kvm"):
             shutil.rmtree(source / useless)
@@ -63,10 +70,11 @@ def fetch(cache: Cache, version: str) -> Kernel:
         keep_only(source / "kernel/drivers/net", NET_DRIVERS)
         (folder / "release").write_text(source.name)
         source.rename(folder / "modules")
+        (root / "usr/src").rename(folder / "headers")
         next((root / "boot").glob("vmlinuz-*")).rename(folder / "vmlinuz")
         shutil.rmtree(root)
         shutil.rmtree(folder / "apt")
 
-    key = digest(release, pattern, *DRIVERS, *NET_DRIVERS)
+    key = digest(release, pattern, *DRIVERS, *NET_DRIVERS, "headers")
     folder = cache.entry(f"kernel-{version}", key, build)
     return Kernel(version, (folder / "release").read_text(), folder)

@@ -5,6 +5,7 @@ import sys
 import time
 
 from supervisord_asm.api.client import CONTROL_SOCKET
+from supervisord_asm.cli import exit as code
 from supervisord_asm.cli.command import JSON, Command
 from supervisord_asm.cli.connection import TIMEOUT_DEFAULT_S, read_duration_us, read_timeout_s
 from supervisord_asm.cli.json_output import write_json
@@ -42,7 +43,12 @@ def run(parsed: Parsed, terminal: Terminal) -> int:
         raise UsageError("this is no terminal; print one table with --once")
     first = watch.look()
     watch.close()
-    return _show(parsed, rows, first, interval_s)
+    try:
+        return _show(parsed, rows, first, interval_s)
+    except ImportError as error:
+        # Only in a tree that somebody runs without the installation's packages.
+        terminal.complain(f"{error}; install it with make up, or print one table with --once")
+        return code.NO
 
 
 def _show(parsed: Parsed, rows: TopRows, first: Picture, interval_s: float) -> int:

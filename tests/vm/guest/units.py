@@ -22,6 +22,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 UNITS = ("asm-keeper.service", "asmd.service")
 # Starting a dozen interpreters takes long under emulation.
 READY_S = 90
+# Unpacking and compiling the wheels takes two minutes there, twice that on a busy host.
+COMMAND_S = 400
 # Of asmd's log, shown when a command fails.
 LOG_LINES = 25
 
@@ -39,7 +41,7 @@ def run(*command: str, check: bool = True) -> str:
     """Run a command and return its output, or fail with all that it said."""
     done = subprocess.run(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        timeout=READY_S + 30, check=False,
+        timeout=COMMAND_S, check=False,
     )  # fmt: skip
     if check and done.returncode != 0:
         words = " ".join(command)
