@@ -36,7 +36,7 @@ static const struct call_shape call_shapes[] = {
   {"no", false, false}, /* 502 agent_info */
   {"io", true, true}, /* 503 llm_request */
   {"", false, false}, /* 504 heartbeat */
-  {"inn", true, true}, /* 505 track_tool_call */
+  {"inn", true, false}, /* 505 track_tool_call */
   {"in", true, true}, /* 506 lock */
   {"i", true, false}, /* 507 unlock */
   {"inn", false, false}, /* 508 profile_sample */

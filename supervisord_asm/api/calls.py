@@ -165,6 +165,7 @@ _NAME = Parameter("name", Way.BYTES_IN, "of the lock: a path, or any other word"
 _FAULT = {"EFAULT": "an address is not the caller's"}
 _ROOM = {**_FAULT, "ENOSPC": f"the room is under {ANSWER_BYTES_MIN} bytes"}
 _NO_AGENT = {"ESRCH": "there is no such agent"}
+_GONE = {"ESRCH": "the caller's agent is not configured any more"}
 
 CALLS: tuple[Call, ...] = (
     Call(
@@ -199,7 +200,7 @@ CALLS: tuple[Call, ...] = (
         },
     ),
     Call(
-        Door.HEARTBEAT, "Say that the agent makes progress.", (), "0", ActsOn.SELF,
+        Door.HEARTBEAT, "Say that the agent makes progress.", (), "0", ActsOn.SELF, errors=_GONE,
     ),
     Call(
         Door.TRACK_TOOL_CALL, "Account for one use of a tool, and ask whether to go on.",
@@ -208,8 +209,7 @@ CALLS: tuple[Call, ...] = (
             Parameter("credits_milli", Way.NUMBER, "thousandths of a credit; 0 to 10^12"),
             Parameter("tokens", Way.NUMBER, "tokens; 0 to 10^12"),
         ),
-        "enum asm_action", ActsOn.SELF, has_effect=True, is_patient=True,
-        errors={**_FAULT, "EIO": "it could not be made durable, and does not count"},
+        "enum asm_action", ActsOn.SELF, has_effect=True, errors={**_FAULT, **_GONE},
     ),
     Call(
         Door.LOCK, "Take a named lock.",
@@ -230,7 +230,9 @@ CALLS: tuple[Call, ...] = (
             Parameter("duration_us", Way.NUMBER, "microseconds, 0 or more"),
             Parameter("success", Way.NUMBER, "1 when it succeeded, 0 when it failed"),
         ),
-        "0", ActsOn.SELF, errors={**_FAULT, "ENOSPC": "the agent has too many operations already"},
+        "0", ActsOn.SELF, errors={
+            **_FAULT, **_GONE, "ENOSPC": "the agent has too many operations already",
+        },
     ),
     Call(
         Door.COMPLIANCE_EVENT, "Put an event into the agent's compliance record.",

@@ -77,11 +77,10 @@ class AgentDoor:
         except WireError:
             return refusal(frame, errno.EINVAL)
 
-    def beat(self, agent: Agent) -> None:
-        """Count a sign of life, through whichever door it came."""
-        if not self._tallies.beat(agent.agent_id, boottime_us()):
-            raise DoorRefusal(errno.EAGAIN)
+    def beat(self, agent: Agent) -> bool:
+        """Count a sign of life, through whichever door it came. False: there is no room for it."""
         agent.view = None
+        return self._tallies.beat(agent.agent_id, boottime_us())
 
     def _admitted(self, principal: Principal, number: int) -> Call:
         """Return the call if this caller may make it. Raises DoorRefusal."""
@@ -117,7 +116,8 @@ class AgentDoor:
         return Frame(frame.number, frame.request_id, body, len(body))
 
     def _heartbeat(self, principal: Principal, frame: Frame, words: Words, data: bytes) -> Frame:
-        self.beat(self._caller(principal))
+        if not self.beat(self._caller(principal)):
+            raise DoorRefusal(errno.EAGAIN)
         return Frame(frame.number, frame.request_id)
 
     def _track_tool_call(

@@ -36,9 +36,9 @@ class Notices:
         loop: asyncio.AbstractEventLoop,
         socket: NotifySocket,
         fleet: Fleet,
-        beat: Callable[[Agent], None],
+        beat: Callable[[Agent], bool],
     ) -> None:
-        """`beat` counts a sign of life. Reading begins at once."""
+        """`beat` counts a sign of life, or says that it cannot. Reading begins at once."""
         self._loop = loop
         self._socket = socket
         self._fleet = fleet
@@ -87,8 +87,8 @@ class Notices:
         if said.is_ready or said.is_stopping:
             agent.notified.state = "stopping" if said.is_stopping else "ready"
         agent.view = None
-        if said.is_alive:
-            self._beat(agent)
+        if said.is_alive and not self._beat(agent):
+            self.counters["heartbeats_not_counted"] += 1
         if said.extend_usec is not None:
             self._fleet.dispatch(agent, Extended(said.extend_usec))
         if said.is_ready:
