@@ -1,7 +1,7 @@
 """Whether anything of ours grows as agents come and go: 100,000 lifetimes, and some real ones.
 
-- simulated: each lifetime's six records through the fold and the journal, as asmd's recorder hands
-  them over, in this process: 100,000 of them. What must not grow is the history and the memory.
+- simulated: each lifetime's six records through asmd's recorder into a journal, in this process:
+  100,000 of them. What must not grow is the history and the memory.
 - real: `asmctl run`s of /bin/true on a daemon of the bench's own, by as many workers as there are
   cores and two; each replaces the one that had its name. Watched: memory of the three programs,
   their descriptors, and the cgroups.
@@ -16,6 +16,7 @@ it.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import statistics
@@ -33,8 +34,8 @@ from bench.report import conditions, keep, table
 from bench.slots import Slots, build
 from supervisord_asm.api.client import Client
 from supervisord_asm.api.numbers import Control
-from supervisord_asm.core.events import Event, EventType
-from supervisord_asm.core.history import apply, copy_history
+from supervisord_asm.core.events import EventType
+from supervisord_asm.daemon.recorder import Recorder
 from supervisord_asm.store.journal import Journal
 
 GROWTH_MAX_BYTES = 12.0  # per lifetime
@@ -47,48 +48,44 @@ GROUP = 32  # lifetimes that are handed to the journal at once
 FIRST_ID = 1_000
 
 
-def lifetime(number: int, clock_us: int) -> list[Event]:
-    """Return the records of one short life."""
-    agent_id, name = FIRST_ID + number, f"job-{number % 64}"
+async def durably(recorder: Recorder) -> None:
+    """Wait until all that was recorded is durable."""
+    durable = asyncio.Event()
+    recorder.after_durable(lambda error: durable.set())
+    await durable.wait()
+
+
+def record_lifetime(recorder: Recorder, number: int) -> None:
+    """Record one short life."""
+    name = f"job-{number % 64}"
     steps: tuple[tuple[EventType, dict[str, Any]], ...] = (
         (EventType.REGISTER, {"name": name, "transient": True}),
         (EventType.SPAWN, {"run": 1, "cgroup_id": 7}),
         (EventType.STARTED, {"pid": 4242, "start_time_ticks": 99}),
         (EventType.EXIT, {"code": 0, "run": 1, "cause": "agent", "crashed": False}),
-        (
-            EventType.STOPPED,
-            {"cpu_time_us": 900, "syscall_count": 120, "peak_memory_bytes": 1 << 20},
-        ),
+        (EventType.STOPPED, {"cpu_time_us": 900, "syscall_count": 120}),
         (EventType.RETIRE, {"name": name}),
     )
-    return [
-        Event(kind, agent_id, clock_us + step, (clock_us + step) * 1000, data, "boot")
-        for step, (kind, data) in enumerate(steps)
-    ]
+    for kind, data in steps:
+        recorder.record(kind, FIRST_ID + number, data)
 
 
-def simulate(lives: int) -> dict[str, Any]:
-    """Fold and write so many lifetimes; return how memory and the history went."""
+async def simulate(lives: int) -> dict[str, Any]:
+    """Record so many lifetimes; return how memory and the history went."""
     sizes: list[int] = []
     rows: list[int] = []
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         path = Path(folder) / "journal.db"
         journal = Journal.open(path, clock=time.monotonic_ns, queue_max=65_536)
-        live = copy_history(journal.history)  # as the recorder has its own
+        recorder = Recorder(journal, asyncio.get_running_loop(), "boot")
         began = time.monotonic()
         for number in range(0, lives, GROUP):
-            batch = []
             for one in range(number, min(number + GROUP, lives)):
-                batch += lifetime(one, one * 10)
-            for event in batch:
-                apply(live, event)
-            live.changed.clear()
-            durable = threading.Event()
-            journal.append(batch, lambda error, durable=durable: durable.set())  # type: ignore[misc]
-            assert durable.wait(TIMEOUT_S), "the journal is stuck"
+                record_lifetime(recorder, one)
+            await asyncio.wait_for(durably(recorder), TIMEOUT_S)
             if number // GROUP % max(lives // GROUP // SAMPLES, 1) == 0:
                 sizes.append(anonymous_bytes(os.getpid()))
-                rows.append(len(live.agents))
+                rows.append(len(recorder.history.agents))
         took_s = time.monotonic() - began
         journal.close()
         file_bytes = path.stat().st_size
@@ -194,7 +191,7 @@ def main() -> int:
     figures: dict[str, Any] = {**conditions(), "bar_bytes_per_life": GROWTH_MAX_BYTES}
     missed = []
     if arguments.simulated:
-        found = figures["simulated"] = simulate(arguments.simulated)
+        found = figures["simulated"] = asyncio.run(simulate(arguments.simulated))
         if found["bytes_per_life"] > GROWTH_MAX_BYTES:
             missed.append("simulated memory")
         rows = list(found.items())

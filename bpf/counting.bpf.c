@@ -94,8 +94,7 @@ int BPF_PROG(sched_switch, bool is_preempted, struct task_struct *previous,
 		row = find_row(here->tag, cpu);
 		if (row) {
 			row->switches++;
-			/* One that ends is counted to the end there, and not again here. */
-			if (here->faults != faults_of(previous) && !(FIELD(previous, flags) & PF_EXITING))
+			if (here->faults != faults_of(previous))
 				count_faults(row, previous, here->tag);
 		}
 	}

@@ -38,7 +38,6 @@ struct signal_struct {
 };
 
 struct task_struct {
-	unsigned int flags;
 	int pid;
 	int tgid;
 	int exit_code;
@@ -68,9 +67,6 @@ struct bpf_iter__cgroup {
 
 /* signal_struct.flags, include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x00000004
-
-/* task_struct.flags, include/linux/sched.h */
-#define PF_EXITING 0x00000004
 
 /* pt_regs.cs of a thread that runs 32-bit code: its syscalls have other numbers. */
 #define USER32_CS 0x23

@@ -68,6 +68,14 @@ static int read_named(int cgroup_fd, const char *name, char *text, size_t size)
 	return code;
 }
 
+void sasm_cgroup_flush_siblings(int cgroup_fd)
+{
+	char text[64];
+
+	/* Reading it adds up all below; what cannot be read here each sibling does for itself. */
+	(void)read_named(cgroup_fd, "../cpu.stat", text, sizeof(text));
+}
+
 int sasm_cgroup_read_pressure(int cgroup_fd, const char *name, int64_t *ret_total_us)
 {
 	static const char key[] = " total="; /* Documentation/accounting/psi.rst */

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "internal/cgroup_file.h"
 #include "internal/sampler_state.h"
 
 static int64_t clock_us(clockid_t clock)
@@ -149,6 +150,8 @@ static uint32_t measure_listed(struct sasm_sampler *sampler, uint32_t count,
 	int64_t begun_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	uint32_t waiting = 0;
 
+	if (count >= FLUSH_FROM_AGENTS)
+		sasm_cgroup_flush_siblings(sampler->work[0]->cgroup_fd);
 	for (uint32_t i = 0; i < count; i++) {
 		int64_t used_us = clock_us(CLOCK_THREAD_CPUTIME_ID) - begun_us;
 		int64_t rest_us = (int64_t)(count - i) * COUNTERS_COST_US;

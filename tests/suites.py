@@ -96,7 +96,7 @@ SUITES = {
         prepare=(("make", "--no-print-directory", "-s", "native", "SANITIZE=1"),),
     ),
     "vm": Suite((("tests/vm/run", "--kernel", "6.1"),), 600),
-    "vm-bcc": Suite((("tests/vm/run", "--kernel", "6.1", "--suite", "bcc"),), 600),
+    "vm-bcc": Suite((("tests/vm/run", "--kernel", "6.1", "--suite", "bcc"),), 900),
     "long": Suite(((*PYTEST, "-m", "slow", "tests"),), 1800, long_profile),
 }  # fmt: skip
 

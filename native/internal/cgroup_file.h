@@ -10,6 +10,9 @@ int sasm_cgroup_open(int cgroup_fd, const char *name);
 /* usage_usec of an open cpu.stat. */
 int sasm_cgroup_read_usage(int stat_fd, int64_t *ret_usage_us);
 
+/* Brings the counts of the cgroup's siblings, and of all below them, up to date at once. */
+void sasm_cgroup_flush_siblings(int cgroup_fd);
+
 /* A file that holds one number. */
 int sasm_cgroup_read_number(int fd, int64_t *ret_number);
 

@@ -26,7 +26,7 @@ class Measuring:
         self.usage = LiveMonitor(fleet, snapshots.view, sampler)
         self.profiling = Profiling(fleet, recorder, sampler)
         self.profile_files = ProfileFiles(self.profiling.profiler)
-        self.readings = Readings(fleet, self.usage, self.profiling.profiler)
+        self.readings = Readings(fleet, self.usage, self.profiling.profiler, snapshots)
         self._sampler = sampler
         self._snapshots = snapshots
 

@@ -11,6 +11,7 @@ from supervisord_asm.daemon.agent import Agent
 from supervisord_asm.daemon.fleet import Fleet, NoSuchAgent
 from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.request import Request, flag, text, whole, wholes
+from supervisord_asm.daemon.snapshots import Snapshots
 from supervisord_asm.daemon.usage import SECONDS_SHOWN, LiveMonitor
 
 Answer = dict[str, Any]
@@ -23,8 +24,11 @@ AGENT_SPANS_MAX = WINDOWS_MAX
 class Readings:
     """Answers both verbs. Every method runs in the loop."""
 
-    def __init__(self, fleet: Fleet, usage: LiveMonitor, profiler: SystemProfiler) -> None:
+    def __init__(
+        self, fleet: Fleet, usage: LiveMonitor, profiler: SystemProfiler, snapshots: Snapshots
+    ) -> None:
         self._fleet = fleet
+        self._snapshots = snapshots
         self._usage = usage
         self._profiler = profiler
 
@@ -50,6 +54,7 @@ class Readings:
             "spans": _records(rates),
             "windows": [asdict(window) for window in usage.history()],
             "rates": last[0]._asdict(),
+            "drops": dict(self._snapshots.view(agent).drops),
         }  # fmt: skip
 
     def profile(self, request: Request) -> Answer:
@@ -98,6 +103,7 @@ class Readings:
                     sum_rates(length, [of_agent[index] for of_agent in rates])
                     for index, length in enumerate(seconds)
                 ]),
+                "drops": dict(self._snapshots.uncounted),
             },
             "agents": [self._row(agent, of_agent) for agent, of_agent in page],
             "next": page[-1][0].agent_id if len(both) > PAGE else None,

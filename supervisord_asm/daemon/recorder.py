@@ -55,6 +55,7 @@ class Recorder:
         """Append one event: visible now, durable with this turn's group."""
         event = Event(type_, agent_id, boottime_us(), realtime_ns(), data, self._boot_id)
         apply(self.history, event)
+        self.history.changed.clear()  # the writer's history says which rows are to be written
         self._batch.append(event)
         self._plan_flush()
         self.on_recorded(event)
@@ -118,6 +119,7 @@ class Recorder:
         """Let `append` put its own event into the journal, behind ours, and apply it here too."""
         self.flush()
         apply(self.history, append())
+        self.history.changed.clear()
 
     def _keep(self, batch: list[Event]) -> None:
         room = KEPT_EVENTS_MAX - len(self._batch)

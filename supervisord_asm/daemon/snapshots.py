@@ -48,7 +48,7 @@ class Snapshots:
         self._system = system
         self._tallies = tallies
         self._dropped_lines = dropped_lines
-        self._uncounted: Mapping[str, int] = {}
+        self.uncounted: Mapping[str, int] = {}  # what no agent's figures hold, by cause
         self._rows: dict[int, Row] = {}
         self._ended: dict[int, AgentView] = {}
 
@@ -63,8 +63,8 @@ class Snapshots:
     def take_drops(self, drops: Mapping[str, int]) -> None:
         """Take what could not be counted, by cause; if that is more, every agent is viewed anew."""
         uncounted = {cause: count for cause, count in drops.items() if count}
-        if uncounted != self._uncounted:
-            self._uncounted = uncounted
+        if uncounted != self.uncounted:
+            self.uncounted = uncounted
             for agent in self._fleet:
                 agent.view = None
 
@@ -147,8 +147,8 @@ class Snapshots:
     def _drops(self, agent: Agent) -> Mapping[str, int]:
         lines = self._dropped_lines(agent.agent_id)
         if not lines:
-            return self._uncounted  # one mapping for all agents, and mostly empty
-        return {"log_lines": lines, **self._uncounted}
+            return self.uncounted  # one mapping for all agents, and mostly empty
+        return {"log_lines": lines, **self.uncounted}
 
     def _ended_view(self, past: AgentHistory) -> AgentView:
         return AgentView(

@@ -61,7 +61,7 @@ from supervisord_asm.daemon.sockets import (
 )
 from supervisord_asm.kernel.clock import boot_id
 from supervisord_asm.kernel.identity import Kind, PeerVanished, Principal, identify
-from supervisord_asm.kernel.logdrain import LogDrain, LogDrainError
+from supervisord_asm.kernel.logdrain import LogDrain
 from supervisord_asm.kernel.mounts import MountError, force_unmount, mount_bpffs, waits_for_fuse
 from supervisord_asm.kernel.notify import notify, watchdog_interval_s
 from supervisord_asm.kernel.notify_socket import NotifySocket
@@ -249,7 +249,7 @@ class Daemon:
         system = self._condition.system
         self._snapshots = Snapshots(
             paths=self.paths, fleet=self._fleet, history=history, sampler=self._sampler,
-            system=system, dropped_lines=self._dropped_lines, tallies=self._tallies,
+            system=system, dropped_lines=self._logs.dropped_lines, tallies=self._tallies,
         )  # fmt: skip
         self._measuring = Measuring(self._fleet, self._recorder, self._sampler, self._snapshots)
         self._texts = Texts(self._snapshots, history, system)
@@ -430,14 +430,8 @@ class Daemon:
             counted.update(self._notices.counters)
         counted["events_not_recorded"] = self._recorder.lost_events
         counted["asmd_log_lines"] = own_log.dropped_lines()
-        counted["log_lines"] = sum(self._dropped_lines(agent.agent_id) for agent in self._fleet)
+        counted["log_lines"] = sum(map(self._logs.dropped_lines, self._fleet.ids()))
         return counted
-
-    def _dropped_lines(self, agent_id: int) -> int:
-        try:
-            return self._logs.counters(agent_id).dropped_lines
-        except LogDrainError:
-            return 0  # ESRCH: it has never run
 
     def _keeper_pid(self) -> int:
         return self._keeper.channel.peer_pid() if self._keeper.channel is not None else 0

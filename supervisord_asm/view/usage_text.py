@@ -1,9 +1,10 @@
 """What `asmctl resources` prints: one agent over time, its windows, or all agents side by side."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from supervisord_asm.core.resources import Rates, Window
+from supervisord_asm.view.drops import drop_lines
 from supervisord_asm.view.rates_text import rates_lines
 from supervisord_asm.view.table import Column, table_lines
 from supervisord_asm.view.value import Paint, cell, core_percent, plain, quantity
@@ -21,6 +22,7 @@ class AgentUsage:
     memory_bytes: int | None
     peak_memory_bytes: int | None
     rates: tuple[Rates, ...]
+    drops: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def agent_usage_text(agent: AgentUsage, lifetime: Lifetime, paint: Paint = plain
     )
     lines = ["", paint(title, "title"), "=" * len(title)]
     lines += [f"{name + ':':<16} {text}" for name, text in rows]
-    return "\n".join([*lines, "", *rates_lines("Rates", agent.rates, paint), ""])
+    lines += ["", *rates_lines("Rates", agent.rates, paint)]
+    return "\n".join([*lines, *drop_lines(agent.drops, is_agents=True), ""])
 
 
 def windows_text(agent: AgentUsage, windows: Sequence[Window], paint: Paint = plain) -> str:
@@ -57,16 +60,18 @@ def windows_text(agent: AgentUsage, windows: Sequence[Window], paint: Paint = pl
         paint(_right(_WINDOW_TITLES), "title"),
         paint(_right(["-" * width for width in _WINDOW_WIDTHS]), "rule"),
     ]
-    return "\n".join([*lines, *map(_window_row, windows), ""])
+    lines += map(_window_row, windows)
+    return "\n".join([*lines, *drop_lines(agent.drops, is_agents=True), ""])
 
 
 def system_usage_text(
     memory_bytes: int | None,
     rates: Sequence[Rates],
     agents: Sequence[AgentUsage],
+    drops: Mapping[str, int],
     paint: Paint = plain,
 ) -> str:
-    """Return the sums over all agents, and a row per agent with a column per span."""
+    """Return the sums over all agents, a row per agent with a column per span, and the losses."""
     title = "Agent Supervision Module - Resource Monitor"
     lines = [
         "",
@@ -90,7 +95,7 @@ def system_usage_text(
         ]
         for agent in agents
     ]  # fmt: skip
-    return "\n".join([*lines, *table_lines(columns, rows, paint), ""])
+    return "\n".join([*lines, *table_lines(columns, rows, paint), *drop_lines(drops), ""])
 
 
 def _window_row(window: Window) -> str:

@@ -1,6 +1,8 @@
 """Syscalls by number on the real kernel: exact, summing up to all syscalls, empty when rebound."""
 
+import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.kernel.deeds_rig import DeedsLoad, deeds_loads
 SLOT = 6
 GETPPID = 110
 MMAP = 9
+SEMGET = 64
 
 
 @pytest.fixture(params=BACKENDS)
@@ -68,6 +71,39 @@ def test_numbers_that_the_kernel_does_not_know_are_counted(
     probes: Probes, load: DeedsLoad, number: int, counted_as: int
 ) -> None:
     assert risen(probes, load, "raw", number, 1000)[counted_as] == 1000
+
+
+def write_32_bit_program(path: Path, calls: int) -> None:
+    """Make a program that calls the 32-bit getppid so often and exits: no compiler here can."""
+    code = b"".join(
+        (
+            b"\xb9" + struct.pack("<I", calls),  # mov ecx, calls
+            bytes.fromhex("b840000000 cd80"),  # mov eax, 64; int 0x80
+            bytes.fromhex("49 75f6"),  # dec ecx; jnz to the mov eax
+            bytes.fromhex("b801000000 31db cd80"),  # exit(0)
+        )
+    )
+    base, start = 0x8048000, 52 + 32
+    size = start + len(code)
+    header = b"\x7fELF\x01\x01\x01" + bytes(9)  # 32 bits, low byte first
+    header += struct.pack(
+        "<HHIIIIIHHHHHH", 2, 3, 1, base + start, 52, 0, 0, 52, 32, 1, 0, 0, 0
+    )  # an executable for i386
+    segment = struct.pack("<IIIIIIII", 1, 0, base, base, size, size, 5, 0x1000)
+    path.write_bytes(header + segment + code)
+    path.chmod(0o755)
+
+
+def test_a_32_bit_programs_calls_are_not_taken_for_others(
+    probes: Probes, load: DeedsLoad, tmp_path: Path
+) -> None:
+    """Number 64 is semget to a 64-bit program."""
+    write_32_bit_program(tmp_path / "p32", 1000)
+    before = probes.counts(SLOT).syscalls
+    found = risen(probes, load, "exec", tmp_path / "p32", 0)
+    assert found[OTHER_CALLS] == 1001
+    assert SEMGET not in found
+    assert sum(found.values()) == probes.counts(SLOT).syscalls - before
 
 
 def test_a_slot_that_is_bound_again_begins_at_zero(rig: Rig, probes: Probes) -> None:

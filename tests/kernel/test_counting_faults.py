@@ -68,7 +68,8 @@ def test_each_page_that_is_touched_is_a_minor_fault(probes: Probes, load: DeedsL
 
 def test_threads_faults_are_counted_when_they_have_ended(probes: Probes, load: DeedsLoad) -> None:
     page_faults, _, told_minor, told_major = measure(probes, load, "crew", 8, PAGES // 8)
-    # A thread may fault once more after its exit was told: the kernel clears its id in memory.
+    # A thread may fault once more after its exit was told: the kernel clears its id in memory. That
+    # one comes with the thread's last switch, which nobody waits for.
     assert 0 <= told_minor + told_major - page_faults <= 8
     assert PAGES <= page_faults <= PAGES + 8 * BESIDE
 

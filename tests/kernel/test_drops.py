@@ -9,6 +9,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,12 +64,16 @@ def test_what_could_not_be_counted_is_shown_wherever_the_figures_are(host: Host)
         text = tree(host, name)
         assert line in text
         assert marked in text
+    assert line in host.ctl("resources").stdout
+    assert line in host.ctl("resources", "100").stdout
     shown = host.ctl("100", name="asminfo").stdout
     assert line in shown
     assert marked in shown
     for printed in (
         json.loads(host.ctl("100", "--json", name="asminfo").stdout),
         host.info("second"),
+        host.control(Control.RESOURCES, agent="busy"),
+        host.control(Control.RESOURCES)["system"],
         host.agents()["busy"],
         json.loads(host.ctl("--json", name="asmstatus").stdout)["system"],
     ):
@@ -96,8 +101,8 @@ def tree(host: Host, name: str) -> str:
     return eventually(look, f"{name} shows the loss")
 
 
-def record(printed: dict[str, object]) -> dict[str, int]:
+def record(printed: dict[str, Any]) -> dict[str, int]:
     """Return the drops of a JSON answer."""
-    drops = printed.get("drops") or printed["agent"]["drops"]  # type: ignore[index]
+    drops = printed.get("drops") or printed["agent"]["drops"]
     assert isinstance(drops, dict)
     return drops

@@ -1,5 +1,6 @@
 """The texts of the resource monitor and the profiler, to the last space: measure_texts/*.txt."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from supervisord_asm.cli.terminal import painted
@@ -66,7 +67,16 @@ def test_the_windows_of_an_agent() -> None:
 
 
 def test_all_agents_side_by_side() -> None:
-    assert system_usage_text(4_096_000, RATES, [USAGE]) == kept("resources_of_all")
+    assert system_usage_text(4_096_000, RATES, [USAGE], {}) == kept("resources_of_all")
+
+
+def test_what_was_lost_ends_each_text() -> None:
+    usage = replace(USAGE, drops={"row_missing": 2})
+    ends = "\nDropped Records:\n  row_missing: 2"
+    whole = system_usage_text(4_096_000, RATES, [USAGE], usage.drops)
+    assert whole.endswith(f"{ends}\n")
+    for text in (agent_usage_text(usage, Lifetime(1, 2, 3)), windows_text(usage, [])):
+        assert text.endswith(f"{ends} (of all agents)\n")
 
 
 def test_the_file_has_the_systems_rates_before_the_agents() -> None:

@@ -69,7 +69,8 @@ def _show_all(client: Client, seconds: list[int], parsed: Parsed, terminal: Term
         return code.OK
     rates = [_known(Rates, record) for record in system["spans"]]
     usages = list(map(_usage, agents))
-    terminal.write(system_usage_text(system["memory_bytes"], rates, usages, terminal.paint))
+    memory_bytes, drops = system["memory_bytes"], system.get("drops", {})
+    terminal.write(system_usage_text(memory_bytes, rates, usages, drops, terminal.paint))
     return code.OK
 
 
@@ -87,7 +88,7 @@ def _read_spans(parsed: Parsed) -> list[int]:
 def _usage(record: Mapping[str, Any]) -> AgentUsage:
     return AgentUsage(
         record["agent_id"], record["name"], record["memory_bytes"], record["peak_memory_bytes"],
-        tuple(_known(Rates, span) for span in record["spans"]),
+        tuple(_known(Rates, span) for span in record["spans"]), record.get("drops", {}),
     )  # fmt: skip
 
 
