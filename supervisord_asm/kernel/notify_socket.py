@@ -5,6 +5,9 @@ a pidfd of that very process (SCM_PIDFD). Who it is, is found as for a connectio
 while the pidfd says that it is still there (identity.py). One that has ended meanwhile is nobody:
 programs that send and leave at once wait until they have been heard, as systemd-notify(1) does by
 sending a descriptor along (sd_notify_barrier(3)) that the receiver closes. We close all that come.
+
+Known limit: who has CAP_SYS_ADMIN in our user namespace may write another pid into its credentials
+(unix(7)), so an agent that is root and keeps that capability can speak as another agent.
 """
 
 import array
