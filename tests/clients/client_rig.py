@@ -44,6 +44,11 @@ def copy_client(folder: Path) -> Path:
     return package.parent
 
 
+def in_scope(host: Host) -> list[str]:
+    """Return the options that let an agent read what a test has put into the host's folder."""
+    return ["--scope", str(host.folder)]
+
+
 def run_python(host: Host, name: str, script: str) -> list[str]:
     """Run a script as an agent, with the copied client; return the lines that it printed."""
     alone = host.folder / "alone"
@@ -52,6 +57,6 @@ def run_python(host: Host, name: str, script: str) -> list[str]:
     path = host.folder / f"{name}.py"
     path.write_text(f"import sys\nsys.path.insert(0, {str(alone)!r})\n{script}")
     command = ["/usr/bin/python3", "-I", "-S", str(path)]
-    done = host.ctl("run", "--wait", "--name", name, "--", *command)
+    done = host.ctl("run", "--wait", "--name", name, *in_scope(host), "--", *command)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

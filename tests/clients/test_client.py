@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from supervisord_asm.client import Client, NotPermitted, NotSupported, Patch
-from tests.clients.client_rig import run_python
+from tests.clients.client_rig import in_scope, run_python
 from tests.kernel.daemon_host import Host, eventually, hosted, sh
 
 
@@ -238,7 +238,7 @@ while True:
     path.write_text(f"import sys\nsys.path.insert(0, '{host.folder}/alone')\n{script}")
     run_python(host, "warm", "")
     command = ["/usr/bin/python3", "-I", "-S", str(path)]
-    assert host.ctl("run", "--name", "away", "--", *command).returncode == 0
+    assert host.ctl("run", "--name", "away", *in_scope(host), "--", *command).returncode == 0
     host.wait_view("away", lambda view: view["tool_call_count"] > 5, "some calls")
     host.kill_asmd()
     before = host.info("away")["tool_call_count"]
@@ -290,7 +290,7 @@ time.sleep(1000)
     path.write_text(f"import sys\nsys.path.insert(0, '{host.folder}/alone')\n{script}")
     run_python(host, "warmer", "")
     command = ["/usr/bin/python3", "-I", "-S", str(path)]
-    assert host.ctl("run", "--name", "speaker", "--", *command).returncode == 0
+    assert host.ctl("run", "--name", "speaker", *in_scope(host), "--", *command).returncode == 0
 
     def look() -> bool:
         answer = json.loads(host.ctl("speaker", "--json", name="asminfo").stdout)

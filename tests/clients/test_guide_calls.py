@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.client_rig import PROGRAMS, compile_with_libasm
+from tests.clients.client_rig import PROGRAMS, compile_with_libasm, in_scope
 from tests.kernel.daemon_host import Host, eventually, hosted, sh
 
 GUIDE = Path(__file__).parents[1] / "golden" / "guide" / "calls.txt"
@@ -97,10 +97,11 @@ def run(host: Host, door: str, command: list[str]) -> subprocess.CompletedProces
 
 
 def door_options(host: Host, door: str) -> list[str]:
+    scope = in_scope(host)
     if door == "syscall":
-        return []
+        return scope
     # libasm would ask the kernel first, by the very function that is replaced.
-    return ["--env", f"LD_PRELOAD={host.folder}/preload.so", "--env", "ASM_DOORS=socket"]
+    return [*scope, "--env", f"LD_PRELOAD={host.folder}/preload.so", "--env", "ASM_DOORS=socket"]
 
 
 def test_every_example_is_run_here() -> None:

@@ -20,6 +20,7 @@ from tests.clients.client_rig import (
     PROGRAMS,
     SANITIZER,
     compile_with_libasm,
+    in_scope,
 )
 from tests.kernel.daemon_host import DEADLINE_S, Host, eventually, hosted, sh
 
@@ -41,10 +42,10 @@ def host(shared: Host) -> Iterator[Host]:
     shared.print_logs()
 
 
-def run(host: Host, what: str, *options: str) -> list[str]:
+def run(host: Host, what: str) -> list[str]:
     """Run the program as an agent of that name; return what it printed before its "ok"."""
     command = [str(host.folder / "door_client"), what]
-    done = host.ctl("run", "--wait", "--name", what, *options, "--", *command)
+    done = host.ctl("run", "--wait", "--name", what, *in_scope(host), "--", *command)
     assert done.returncode == 0, done.stdout + done.stderr
     *lines, last = done.stdout.splitlines()
     assert last == "ok"
@@ -92,7 +93,7 @@ def test_a_call_allocates_nothing(host: Host) -> None:
 
 def test_asmds_death_is_an_errno_and_then_it_goes_on(host: Host) -> None:
     command = [str(host.folder / "door_client"), "away"]
-    assert host.ctl("run", "--name", "away", "--", *command).returncode == 0
+    assert host.ctl("run", "--name", "away", *in_scope(host), "--", *command).returncode == 0
     host.wait_view("away", lambda view: view["tool_call_count"] > 10, "some calls")
     host.kill_asmd()
     before = host.info("away")["tool_call_count"]
@@ -245,6 +246,6 @@ def test_an_agent_over_its_rate_is_told_to_try_again() -> None:
         compile_with_libasm(host.folder / "door_client", PROGRAMS / "door_client.c")
         host.start()
         command = [str(host.folder / "door_client"), "away"]
-        assert host.ctl("run", "--name", "greedy", "--", *command).returncode == 0
+        assert host.ctl("run", "--name", "greedy", *in_scope(host), "--", *command).returncode == 0
         eventually(lambda: f"tool -1 {errno.EAGAIN}" in host.said("greedy"), "a refusal")
         assert host.info("greedy")["tool_call_count"] < 1000

@@ -118,7 +118,7 @@ def test_counts_outlive_asmd_and_restarts_of_the_agent() -> None:
         # Beats once in each life, then waits to be ended.
         script.write_text(CALLER + "\nimport time\ntime.sleep(1000)\n")
         command = ["/usr/bin/python3", "-I", str(script), "504", "505 10 1 tool"]
-        host.write_agent("beating", command, agent_id=100)
+        host.write_agent("beating", command, agent_id=100, scope={"paths": [str(script)]})
         host.start()
         beaten(host, 1)
         first = host.info("beating")["last_heartbeat_us"]
@@ -152,6 +152,7 @@ def test_a_grandchild_beats_for_the_agent(host: Host) -> None:
     script.write_text(CALLER)
     call = f"/usr/bin/python3 -I {script} 504"
     shell = f'(setsid sh -c "{call}; touch done" &); until [ -e done ]; do sleep 0.02; done'
-    done = host.ctl("run", "--wait", "--name", "parent", "--", "/bin/sh", "-c", shell)
+    options = ("--wait", "--name", "parent", "--scope", str(script))
+    done = host.ctl("run", *options, "--", "/bin/sh", "-c", shell)
     assert done.returncode == 0, done.stderr
     eventually(lambda: printed(host, "parent")["heartbeat_count"] == 1, "its heartbeat")
