@@ -1,17 +1,12 @@
-"""The profiler: against naive lists, the sources' percentile table, the guard, its bounds."""
+"""The profiler: the sources' percentile table and example, the guard, its bounds."""
 
 import contextlib
-from collections import defaultdict
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from supervisord_asm.core.profiler import (
     DURATION_MAX_US,
     OPERATIONS_MAX,
-    SAMPLES_MAX,
     SUMMED_MAX,
     AgentProfiler,
     OperationStats,
@@ -20,32 +15,7 @@ from supervisord_asm.core.profiler import (
     is_operation_name,
     statistics,
 )
-
-OPERATIONS = ("process_request", "llm_request", "spawn")
-DURATIONS = st.integers(0, 10**7) | st.integers(0, DURATION_MAX_US)
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_us = 1_000
-
-    def __call__(self) -> int:
-        return self.now_us
-
-
-def naive(operation: str, samples: list[tuple[int, bool]]) -> OperationStats:
-    """Say the definition in the plainest way, with floats where the sources have them."""
-    if not samples:
-        return OperationStats(operation)
-    ordered = sorted(duration for duration, _ in samples)
-    count = len(ordered)
-    return OperationStats(
-        operation, count, len([1 for _, success in samples if success]), min(ordered), max(ordered),
-        sum(ordered) // count, ordered[count // 2],
-        ordered[min(int(0.95 * count), count - 1)], ordered[min(int(0.99 * count), count - 1)],
-    )  # fmt: skip
+from tests.profiler_model import Clock
 
 
 @pytest.mark.parametrize(
@@ -58,11 +28,6 @@ def test_percentiles_are_the_samples_that_the_sources_name(
     stats = statistics("x", [(number, True) for number in range(count)])
     shown = (stats.median_duration_us, stats.p95_duration_us, stats.p99_duration_us)
     assert shown == (median, p95, p99)
-
-
-@given(st.lists(st.tuples(DURATIONS, st.booleans()), max_size=130))
-def test_statistics_are_those_of_plain_lists(samples: list[tuple[int, bool]]) -> None:
-    assert statistics("x", samples) == naive("x", samples)
 
 
 def test_the_guides_example() -> None:
@@ -174,66 +139,3 @@ def test_aggregates_are_of_a_bounded_number_of_operations_and_ours_have_their_ro
         stats = system.aggregate_stats(name)
         assert stats is not None
         assert stats.sample_count == 1
-
-
-class Model(RuleBasedStateMachine):
-    """Every call against lists that keep everything and cut at the end."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = Clock()
-        self.system = SystemProfiler(self.clock)
-        self.known: dict[int, dict[str, list[tuple[int, bool]]]] = {}
-        self.changes = 0
-
-    @rule(agent_id=st.integers(0, 3))
-    def add(self, agent_id: int) -> None:
-        self.system.add_agent(agent_id)
-        self.known[agent_id] = defaultdict(list)
-
-    @rule(agent_id=st.integers(0, 3))
-    def remove(self, agent_id: int) -> None:
-        assert self.system.remove_agent(agent_id) == (self.known.pop(agent_id, None) is not None)
-
-    @rule(
-        agent_id=st.integers(0, 3), operation=st.sampled_from(OPERATIONS),
-        duration=st.integers(-5, 10**6), success=st.booleans(), times=st.integers(1, 60),
-    )  # fmt: skip
-    def record(
-        self, agent_id: int, operation: str, duration: int, success: bool, times: int
-    ) -> None:
-        profiler = self.system.get_agent(agent_id)
-        assert (profiler is None) == (agent_id not in self.known)
-        if profiler is None:
-            return
-        for number in range(times):
-            start = profiler.start_operation(operation)
-            self.clock.now_us += duration + number
-            profiler.end_operation(operation, start, success)
-            self.known[agent_id][operation].append((max(duration + number, 0), success))
-
-    @rule(agent_id=st.integers(0, 3))
-    def reset(self, agent_id: int) -> None:
-        profiler = self.system.get_agent(agent_id)
-        if profiler is not None:
-            profiler.reset()
-            for samples in self.known[agent_id].values():
-                samples.clear()
-
-    @invariant()
-    def agrees(self) -> None:
-        merged: dict[str, list[tuple[int, bool]]] = defaultdict(list)
-        for agent_id, operations in self.known.items():
-            profiler = self.system.get_agent(agent_id)
-            assert profiler is not None
-            assert profiler.operations() == sorted(operations)
-            for operation, samples in operations.items():
-                retained = samples[-SAMPLES_MAX:]
-                assert profiler.samples(operation) == retained
-                assert profiler.get_stats(operation) == naive(operation, retained)
-                merged[operation] += retained
-        expected = [naive(name, merged[name]) for name in sorted(merged) if merged[name]]
-        assert self.system.aggregate_all() == expected
-
-
-TestModel = Model.TestCase
