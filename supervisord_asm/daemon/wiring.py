@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from supervisord_asm.api.server import Server, over_rate
+from supervisord_asm.api.server import Server
 from supervisord_asm.configuration import Configuration
 from supervisord_asm.core.doctor import doctor_checks
 from supervisord_asm.core.events import Event, EventType
@@ -51,14 +51,7 @@ from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.reloading import Reloading
 from supervisord_asm.daemon.retention import keep_retention
 from supervisord_asm.daemon.snapshots import Snapshots
-from supervisord_asm.daemon.sockets import (
-    agent_caps,
-    agent_share_of,
-    control_caps,
-    control_share_of,
-    group_id,
-    listen,
-)
+from supervisord_asm.daemon.sockets import group_id, serve_agents, serve_operators
 from supervisord_asm.kernel.clock import boot_id
 from supervisord_asm.kernel.identity import Kind, PeerVanished, Principal, identify
 from supervisord_asm.kernel.logdrain import LogDrain
@@ -291,26 +284,15 @@ class Daemon:
             socket=NotifySocket(paths.notify_socket, self._layout.agents_path),
         )  # fmt: skip
         self._later(self._notices.close)
-        to_agents = profiling.timed_door(door.answer)
-        to_operators = profiling.timed_control(control.answer)
-        caps_of_agents = agent_caps(sockets, self._spec.agents_max)
-        caps_of_operators = control_caps(sockets)
-        for path, mode, gid, caps, share_of, handler in (
-            (paths.agent_socket, 0o666, None, caps_of_agents, agent_share_of, to_agents),
-            (
-                paths.control_socket,
-                0o660,
-                self._gid,
-                caps_of_operators,
-                control_share_of,
-                to_operators,
-            ),
-        ):
-            server = Server(
-                loop=self._loop, caps=caps, identify=self._identify, share_of=share_of,
-                handler=handler, refused=over_rate,
-            )  # fmt: skip
-            await server.listen(listen(path, mode, gid))
+        agents = await serve_agents(
+            self._loop, paths.agent_socket, sockets, self._spec.agents_max, self._identify,
+            profiling.timed_door(door.answer),
+        )  # fmt: skip
+        operators = await serve_operators(
+            self._loop, paths.control_socket, sockets, self._gid, self._identify,
+            profiling.timed_control(control.answer),
+        )  # fmt: skip
+        for path, server in ((paths.agent_socket, agents), (paths.control_socket, operators)):
             self._servers.append(server)
             self._later(partial(path.unlink, missing_ok=True))
             self._later(server.close)
