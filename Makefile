@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 JOBS := $(shell nproc)
 SANITIZE ?=
 
-.PHONY: help up down purge dev native bpf check test test-long test-vm bench fmt clean
+.PHONY: help up down purge dev native calls bpf check test test-long test-vm bench fmt clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -19,6 +19,9 @@ dev: ## make .venv with the pinned tools, and build what is native
 native: $(PYTHON) ## build the C extension and the programs into the tree (SANITIZE=1: into build/sanitize)
 	@mkdir -p build
 	@flock build/.lock $(MAKE) --no-print-directory -k -j$(JOBS) -C native PYTHON=$(abspath $(PYTHON)) SANITIZE=$(SANITIZE)
+
+calls: $(PYTHON) ## write what follows from the table of calls: C header, libasm's table, docs
+	@$(PYTHON) -m native.calls_build
 
 bpf: ## build the BPF objects and their skeletons into build/bpf
 	@mkdir -p build
@@ -58,4 +61,4 @@ purge: ## down, then remove everything that up made, also configuration and stat
 	@install/purge.sh
 
 clean: ## remove what was built in the tree; keeps .venv
-	rm -rf build dist *.egg-info supervisord_asm/libexec supervisord_asm/_native*.so
+	rm -rf build dist *.egg-info supervisord_asm/libexec supervisord_asm/devel supervisord_asm/_native*.so

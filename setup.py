@@ -32,10 +32,11 @@ class BuildNative(build_ext):
         subprocess.run(command, check=True)
 
     def get_outputs(self) -> list[str]:
-        """Name what was built, the programs too."""
+        """Name what was built, the programs and libasm too."""
         outputs = list(super().get_outputs())
-        libexec = Path(self.build_lib, "supervisord_asm", "libexec")
-        return outputs + [str(path) for path in sorted(libexec.rglob("*")) if path.is_file()]
+        package = Path(self.build_lib, "supervisord_asm")
+        made = [*package.glob("libexec/**/*"), *package.glob("devel/**/*")]
+        return outputs + [str(path) for path in sorted(made) if path.is_file()]
 
 
 class Abi3Wheel(bdist_wheel):

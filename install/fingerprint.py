@@ -18,7 +18,7 @@ SOURCES = (
 )  # fmt: skip
 # Written by a build or an interpreter inside those folders.
 MADE = ("*.so", "*.pyc", "*.o", "*.new", "*.tmp")
-MADE_FOLDERS = {"__pycache__", "libexec"}
+MADE_FOLDERS = {"__pycache__", "libexec", "devel"}
 
 
 def source_files(tree: Path) -> Iterator[Path]:

@@ -11,8 +11,8 @@ build_packages=(gcc make pkg-config clang bpftool libbpf-dev libelf-dev zlib1g-d
   libc6-dev linux-libc-dev python3-dev python3-venv ca-certificates)
 # fuse3: fusermount3 and the fuse group's rules; libfuse3-3: asm-procfs; kmod: loads the fuse module.
 run_packages=(python3 fuse3 libfuse3-3 kmod util-linux passwd)
-# tmux: the terminal in which the tests run `asmctl top`.
-test_packages=(tmux)
+# tmux: the terminal in which the tests run `asmctl top`. g++: asm.h is for C++ programs too.
+test_packages=(tmux g++)
 # Only where the kernel has no BTF: there BCC compiles the programs that count, with its headers.
 bcc_packages=(python3-bpfcc "linux-headers-$(uname -r)")
 # C sources are formatted by `make fmt`.

@@ -33,6 +33,16 @@ build() {
   }
 }
 
+# libasm with its headers, where PKG_CONFIG_PATH=/opt/asm/lib/pkgconfig finds it.
+link_libasm() {
+  local devel=$1 file
+  mkdir -p "$prefix/include" "$prefix/lib/pkgconfig"
+  for file in include/asm.h include/asm_calls.h lib/libasm.a lib/libasm.so.0 lib/pkgconfig/libasm.pc; do
+    ln -sfn "$devel/$file" "$prefix/$file"
+  done
+  ln -sfn libasm.so.0 "$prefix/lib/libasm.so" # a wheel holds no links, only copies
+}
+
 install_wheel() {
   local wheels=$1 site
   [ -x "$prefix/bin/python3" ] || "$python" -m venv --without-pip "$prefix"
@@ -41,6 +51,7 @@ install_wheel() {
     die "unable to install the wheel: see $log"
   site=$("$prefix/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   ln -sfn "$site/supervisord_asm/libexec" "$prefix/libexec"
+  link_libasm "$site/supervisord_asm/devel"
   rm -f "$site/bcc" # a link of older installations (docs/decisions/0041)
 }
 

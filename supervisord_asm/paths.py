@@ -77,6 +77,11 @@ class Paths:
         return self.state / "journal.db"
 
     @property
+    def tallies(self) -> Path:
+        """What agents said by the thousand (store/tallies.py), mapped by asmd."""
+        return self.state / "tallies"
+
+    @property
     def daemon_log(self) -> Path:
         """asmd's own log where there is no journald."""
         return self.logs / "asmd.log"

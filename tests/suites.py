@@ -72,6 +72,7 @@ C_TESTS = sorted(
     for part in ("counting", "exec", "keeper", "logdrain", "procfs")
     for path in Path("tests/kernel").glob(f"test_{part}*.py")
 )
+C_TESTS.append("tests/clients/test_libasm.py")
 SUITES = {
     "lint": Suite(
         (

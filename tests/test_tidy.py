@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from native.calls_build import rendered
 from tests.sources import (
     PACKAGE,
+    ROOT,
     Module,
     docstrings,
     dotted,
@@ -37,6 +39,8 @@ ARROWS = {
     "kernel": {"core", "paths", "_native"},
     "store": {"core", "paths"},
     "api": {"core", "paths"},
+    # Agent programs import it, in whatever Python they have.
+    "client": {"api.calls", "api.wire"},
     "view": {"core"},
     "gateway": {"core", "paths", "api"},
     # Of the store only what reads: `asmctl journal` must work while asmd does not.
@@ -381,6 +385,16 @@ def test_every_c_file_names_its_licence_first() -> None:
         if f"SPDX-License-Identifier: {wanted}" not in first:
             broken.append(f"{path}: line 1 does not say SPDX-License-Identifier: {wanted}")
     report(broken)
+
+
+def test_what_is_made_from_the_table_of_calls_is_not_stale() -> None:
+    made = rendered()
+    assert len(made) == 3
+    report(
+        f"{name} is stale: make calls"
+        for name, wanted in made.items()
+        if not (ROOT / name).exists() or text(Path(name)) != wanted
+    )
 
 
 def test_no_bpf_program_prints_to_the_trace_pipe() -> None:

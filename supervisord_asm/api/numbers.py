@@ -1,28 +1,13 @@
 """The numbers of calls: 500 to 511 for agents, 1024 upward for operators.
 
-One table of each. Numbers are ABI: never reused, never renumbered. 512 and up belong to x32 in the
-kernel's own table and are left alone. A call whose subsystem is not built yet answers EOPNOTSUPP;
-ENOSYS means that there is no door at all (../shared/spec/CONTRACT.md, "Who is who").
+Numbers are ABI: never reused, never renumbered. The calls of agents are a table of their own
+(calls.py). A call whose subsystem is not built yet answers EOPNOTSUPP; ENOSYS means that there is
+no door at all (../shared/spec/CONTRACT.md, "Who is who").
 """
 
 import enum
 
-
-class Door(enum.IntEnum):
-    """What an agent may say, on the agent socket and (inside an agent) as a real syscall."""
-
-    TELEMETRY = 500
-    POLICY_PATCH = 501
-    AGENT_INFO = 502
-    LLM_REQUEST = 503
-    HEARTBEAT = 504
-    TRACK_TOOL_CALL = 505
-    LOCK = 506
-    UNLOCK = 507
-    PROFILE_SAMPLE = 508
-    COMPLIANCE_EVENT = 509
-    BUDGET = 510
-    DEPENDENCY = 511
+from supervisord_asm.api.calls import Door as Door
 
 
 class Control(enum.IntEnum):
@@ -55,8 +40,3 @@ class Control(enum.IntEnum):
 DOOR_FIRST = int(min(Door))
 DOOR_LAST = int(max(Door))
 CONTROL_FIRST = int(min(Control))
-
-# The guide promises whole JSON for buffers of 8 KiB (500) and 4 KiB (502); below this size not
-# even an empty, valid answer with its totals fits: ENOSPC is the honest reply (CONTRACT, Values).
-ANSWER_BYTES_MIN = 512
-AGENT_INFO_BYTES_MAX = 4096

@@ -32,6 +32,7 @@ from supervisord_asm.core.lifecycle_effects import (
     AwaitEmpty,
     Disarm,
     Effect,
+    Extend,
     KillTree,
     Record,
     Spawn,
@@ -45,6 +46,8 @@ from supervisord_asm.core.lifecycle_events import (
     ExecDone,
     ExecFailed,
     Exited,
+    Extended,
+    Ready,
     Recalled,
     Reset,
     Restart,
@@ -69,8 +72,9 @@ __all__ = [
     "step", "Step", "IllegalTransition", "TABLE",
     "Lifecycle", "Policy", "State", "LIVING", "After",
     "Event", "Start", "Stop", "Restart", "Reset", "Adopted", "Recalled", "Spawned", "SpawnRefused",
-    "ExecDone", "ExecFailed", "Exited", "Emptied", "TimerFired",
-    "Effect", "Record", "Spawn", "Terminate", "KillTree", "AwaitEmpty", "Arm", "Disarm", "Timer",
+    "ExecDone", "Ready", "Extended", "ExecFailed", "Exited", "Emptied", "TimerFired",
+    "Effect", "Record", "Spawn", "Terminate", "KillTree", "AwaitEmpty", "Arm", "Extend", "Disarm",
+    "Timer",
 ]  # fmt: skip
 
 
@@ -113,7 +117,7 @@ def _spawn(life: Lifecycle) -> tuple[Effect, ...]:
     life.run += 1
     life.after = After.DECIDE
     life.cause = life.exit = life.exec_failure = life.pid = None
-    life.is_forced = False
+    life.is_forced = life.is_executed = life.is_ready = False
     life.attempt = life.delay_usec = 0
     life.reason = ""
     return (
@@ -200,7 +204,7 @@ def _adopted(life: Lifecycle, event: Adopted, jitter: int) -> Step:
     # Its SPAWN was recorded by the daemon that began it; its deadlines ended with that daemon.
     life.run, life.pid = event.run, event.pid
     life.after = After.DECIDE
-    life.is_forced = False
+    life.is_forced = life.is_executed = life.is_ready = False
     life.cause = life.exit = life.exec_failure = None
     if not event.is_active:
         life.state = State.STARTING
@@ -232,6 +236,23 @@ def _spawned_too_late(life: Lifecycle, event: Spawned, jitter: int) -> Step:
 
 
 def _exec_done(life: Lifecycle, event: ExecDone, jitter: int) -> Step:
+    life.is_executed = True
+    return _activate(life)
+
+
+def _ready(life: Lifecycle, event: Ready, jitter: int) -> Step:
+    life.is_ready = True
+    return _activate(life) if life.is_executed else Step()
+
+
+def _extended(life: Lifecycle, event: Extended, jitter: int) -> Step:
+    # Of its start only: a stop is somebody else's wish, and its grace is what the spec gives.
+    return Step((Extend(Timer.START, event.delay_usec),))
+
+
+def _activate(life: Lifecycle) -> Step:
+    if life.policy.waits_for_ready and not life.is_ready:
+        return Step()  # the start's deadline stands
     life.state = State.ACTIVE
     started = Record(EventType.STARTED, {"run": life.run, "pid": life.pid})
     return Step((Disarm(Timer.START), started, *_watch_stability(life)))
@@ -392,31 +413,37 @@ TABLE: Mapping[State, Mapping[type, Handler]] = {
         Adopted: _adopted, Recalled: _recalled,
         Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore, ExecFailed: _ignore,
         Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
+        Ready: _ignore, Extended: _ignore,
     },
     State.STARTING: {
         Start: _already, Stop: _stop, Restart: _restart, Reset: _reset,
         Spawned: _spawned, SpawnRefused: _spawn_refused, ExecDone: _exec_done,
         ExecFailed: _exec_failed, Exited: _exited, Emptied: _ignore, TimerFired: _start_timed_out,
+        Ready: _ready, Extended: _extended,
     },
     State.ACTIVE: {
         Start: _already, Stop: _stop, Restart: _restart, Reset: _reset,
         Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore, ExecFailed: _ignore,
         Exited: _exited, Emptied: _ignore, TimerFired: _stable,
+        Ready: _ignore, Extended: _ignore,
     },
     State.STOPPING: {
         Start: _start_after_stop, Stop: _stop_harder, Restart: _start_after_stop, Reset: _reset,
         Spawned: _spawned_too_late, SpawnRefused: _spawn_refused, ExecDone: _ignore,
         ExecFailed: _exec_failed, Exited: _exited, Emptied: _emptied, TimerFired: _grace_over,
+        Ready: _ignore, Extended: _ignore,
     },
     State.BACKOFF: {
         Start: _start, Stop: _stop_in_backoff, Restart: _start, Reset: _reset,
         Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore, ExecFailed: _ignore,
         Exited: _ignore, Emptied: _ignore, TimerFired: _backoff_over,
+        Ready: _ignore, Extended: _ignore,
     },
     State.FAILED: {
         Start: _start, Stop: _already, Restart: _start, Reset: _reset,
         Adopted: _adopted, Recalled: _recalled,
         Spawned: _ignore, SpawnRefused: _ignore, ExecDone: _ignore, ExecFailed: _ignore,
         Exited: _ignore, Emptied: _ignore, TimerFired: _ignore,
+        Ready: _ignore, Extended: _ignore,
     },
 }  # fmt: skip

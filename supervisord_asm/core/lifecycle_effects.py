@@ -60,10 +60,18 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Extend:
+    """Move the deadline so that it is at least this far away; never nearer. Unarmed: nothing."""
+
+    timer: Timer
+    delay_usec: int
+
+
+@dataclass(frozen=True, slots=True)
 class Disarm:
     """Forget the deadline."""
 
     timer: Timer
 
 
-Effect = Record | Spawn | Terminate | KillTree | AwaitEmpty | Arm | Disarm
+Effect = Record | Spawn | Terminate | KillTree | AwaitEmpty | Arm | Extend | Disarm

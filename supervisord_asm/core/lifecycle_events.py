@@ -82,6 +82,18 @@ class ExecDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """It said READY=1. Means something only where the policy waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """It said EXTEND_TIMEOUT_USEC: it is alive and needs at least this long from now."""
+
+    delay_usec: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExecFailed:
     """asm-exec could not become the program. Its exit follows."""
 
@@ -115,5 +127,5 @@ class TimerFired:
 
 Event = (
     Start | Stop | Restart | Reset | Adopted | Recalled | Spawned | SpawnRefused | ExecDone
-    | ExecFailed | Exited | Emptied | TimerFired
+    | Ready | Extended | ExecFailed | Exited | Emptied | TimerFired
 )  # fmt: skip

@@ -39,6 +39,7 @@ class Policy:
     restart: RestartSpec
     grace_usec: int
     start_timeout_usec: int
+    waits_for_ready: bool = False  # active when it has said READY=1, not when its program runs
 
 
 @dataclass(slots=True)
@@ -50,6 +51,8 @@ class Lifecycle:
     run: int = 0
     restart_count: int = 0
     pid: int | None = None
+    is_executed: bool = False  # STARTING: its program runs
+    is_ready: bool = False  # STARTING: it said READY=1, of which news may come before that
     after: After = After.DECIDE
     is_forced: bool = False  # the tree was killed: who is born late is killed too
     attempt: int = 0  # the restart that BACKOFF or draining leads to

@@ -92,6 +92,14 @@ class AgentView:
     last_exit_signal: int | None = None
     last_exit_cause: str | None = None
     last_activity_us: int | None = None
+    # What it says of itself: over all runs, but for the last three, which are of this one.
+    heartbeat_count: int = 0
+    tool_call_count: int = 0
+    tool_credits_milli: int = 0
+    tool_tokens: int = 0
+    last_heartbeat_us: int | None = None
+    notify_state: str | None = None  # "ready" or "stopping"
+    notify_status: str | None = None
     started_us: int | None = None
     cgroup: str | None = None
     user: str = ""

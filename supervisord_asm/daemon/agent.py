@@ -26,6 +26,15 @@ class Totals:
 
 
 @dataclass(slots=True)
+class Notified:
+    """What it has said of itself in its present run, through NOTIFY_SOCKET."""
+
+    run: int = 0
+    state: str | None = None  # "ready" or "stopping"
+    status: str | None = None
+
+
+@dataclass(slots=True)
 class Waiter:
     """Somebody who waits for the agent to reach one of these states, or for a run to end."""
 
@@ -57,6 +66,7 @@ class Agent:
     waiters: list[Waiter] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
     run_base: Figures = ZERO  # its lifetime's counters when the present run began, or the last
+    notified: Notified = field(default_factory=Notified)
     execs: ExecHistory = field(default_factory=ExecHistory)  # since this asmd began
     drained_run: int = 0  # the last run whose log pipes reached their end
     view: AgentView | None = None  # cached until something changes

@@ -315,10 +315,15 @@ def environment_of(agent: Agent, home: Path, paths: Paths) -> dict[str, str]:
     environment |= {name: os.environ[name] for name in spec.environment_pass if name in os.environ}
     environment |= dict(spec.environment)
     # Last, so that no spec can lie about them (core/spec.py refuses to try).
-    return environment | {
+    environment |= {
         "ASM_AGENT_ID": str(agent.agent_id),
         "ASM_SOCKET": str(paths.agent_socket),
+        "NOTIFY_SOCKET": str(paths.notify_socket),
     }
+    if spec.limits.watchdog_usec is not None:
+        # Without WATCHDOG_PID: any process of the agent may speak for it (sd_watchdog_enabled(3)).
+        environment["WATCHDOG_USEC"] = str(spec.limits.watchdog_usec)
+    return environment
 
 
 def find_program(name: str, search_path: str) -> str:

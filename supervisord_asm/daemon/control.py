@@ -40,7 +40,12 @@ EVENTS_LIMIT = 1024
 # A listed agent takes under 700 bytes: a page stays within one frame.
 LIST_PAGE = 1000
 # What a list leaves out: long, and shown for one agent at a time.
-LISTED_NOT = frozenset({"mechanisms", "limits", "log_path", "cgroup", "run"})
+LISTED_NOT = frozenset(
+    {
+        "mechanisms", "limits", "log_path", "cgroup", "run", "tool_credits_milli",
+        "tool_tokens", "last_heartbeat_us", "notify_state", "notify_status",
+    }
+)  # fmt: skip
 logger = logging.getLogger(__name__)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Set
 
 from supervisord_asm.core import lifecycle
 from supervisord_asm.core.lifecycle import Effect, Event, State
-from supervisord_asm.core.spec import AgentSpec, RestartKind
+from supervisord_asm.core.spec import AgentSpec, ReadyKind, RestartKind
 from supervisord_asm.daemon.agent import Agent, Waiter
 from supervisord_asm.daemon.births import Births
 from supervisord_asm.daemon.interpret import Interpreter
@@ -139,6 +139,7 @@ def policy_of(spec: AgentSpec) -> lifecycle.Policy:
         restart=spec.restart,
         grace_usec=spec.stop.grace_usec,
         start_timeout_usec=spec.start_timeout_usec,
+        waits_for_ready=spec.ready is ReadyKind.NOTIFY,
     )
 
 

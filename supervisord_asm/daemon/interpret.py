@@ -19,6 +19,7 @@ from supervisord_asm.core.lifecycle import (
     Effect,
     Emptied,
     Event,
+    Extend,
     KillTree,
     Record,
     Spawn,
@@ -98,6 +99,8 @@ class Interpreter:
                     self._await_empty(agent)
                 case Arm():
                     self._arm(agent, effect.timer, effect.delay_usec)
+                case Extend():
+                    self._extend(agent, effect.timer, effect.delay_usec)
                 case Disarm():
                     self._disarm(agent, effect.timer)
                 case _:
@@ -221,6 +224,11 @@ class Interpreter:
             self.dispatch(agent, TimerFired(timer))
 
         agent.timers[timer] = self._loop.call_later(delay_usec / 1e6, fired)
+
+    def _extend(self, agent: Agent, timer: Timer, delay_usec: int) -> None:
+        handle = agent.timers.get(timer)
+        if handle is not None and handle.when() < self._loop.time() + delay_usec / 1e6:
+            self._arm(agent, timer, delay_usec)
 
     def _disarm(self, agent: Agent, timer: Timer) -> None:
         handle = agent.timers.pop(timer, None)

@@ -18,6 +18,7 @@ from supervisord_asm.core.lifecycle import (
     Adopted,
     ExecDone,
     ExecFailed,
+    Ready,
     Recalled,
     Start,
     State,
@@ -133,6 +134,8 @@ class Reconciliation:
         self._fleet.dispatch(agent, Adopted(child.run, child.pid, active))
         if has_started and is_start_news:
             self._fleet.dispatch(agent, ExecDone())
+            # Whether it said READY=1 while no asmd listened, nobody can know: doubt ends nobody.
+            self._fleet.dispatch(agent, Ready())
         elif child.is_exec_done and child.result:
             self._fleet.dispatch(agent, ExecFailed(describe_stage(child.stage), -child.result))
         if recorded == "stopping":

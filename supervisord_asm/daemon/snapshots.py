@@ -15,11 +15,12 @@ from supervisord_asm.core.history import AgentHistory, History
 from supervisord_asm.core.lifecycle import LIVING, State
 from supervisord_asm.core.snapshot import AgentView, Snapshot, SystemView
 from supervisord_asm.core.spec import LimitsSpec
-from supervisord_asm.daemon.agent import Agent
+from supervisord_asm.daemon.agent import Agent, Notified
 from supervisord_asm.daemon.fleet import Fleet, restarts_by_itself
 from supervisord_asm.kernel.clock import boottime_us
 from supervisord_asm.kernel.sampler import Row, Sampler
 from supervisord_asm.paths import Paths
+from supervisord_asm.store.tallies import Tallies
 
 # Ended agents stay visible this long (CONTRACT, "asmctl run").
 ENDED_VISIBLE_US = 24 * 3600 * 1_000_000
@@ -37,6 +38,7 @@ class Snapshots:
         history: History,
         sampler: Sampler,
         system: Callable[[], SystemView],
+        tallies: Tallies,
         dropped_lines: Callable[[int], int],
     ) -> None:
         self._paths = paths
@@ -44,6 +46,7 @@ class Snapshots:
         self._history = history
         self._sampler = sampler
         self._system = system
+        self._tallies = tallies
         self._dropped_lines = dropped_lines
         self.uncounted: Mapping[str, int] = {}  # what no agent's figures hold, by cause
         self._rows: dict[int, Row] = {}
@@ -113,6 +116,7 @@ class Snapshots:
             restart_count=life.restart_count,
             **_counts(past),
             **figures,
+            **self._said(agent, past),
             started_us=past.last_spawn_us if life.state in LIVING else None,
             cgroup=str(agent.cgroup.path) if agent.cgroup is not None else None,
             user=agent.user_name,
@@ -123,6 +127,22 @@ class Snapshots:
             limits=limits_of(spec.limits),
             ended=agent.is_transient and life.state in (State.STOPPED, State.FAILED),
         )
+
+    def _said(self, agent: Agent, past: AgentHistory) -> dict[str, Any]:
+        """Return what it said of itself: counts of all runs, the rest of this one."""
+        tally = self._tallies.get(agent.agent_id)
+        beat_us = tally.last_heartbeat_us
+        is_of_this_run = beat_us is not None and beat_us >= (past.last_spawn_us or 0)
+        said = agent.notified if agent.notified.run == agent.life.run else Notified()
+        return {
+            "heartbeat_count": tally.heartbeat_count,
+            "tool_call_count": tally.tool_call_count,
+            "tool_credits_milli": tally.tool_credits_milli,
+            "tool_tokens": tally.tool_tokens,
+            "last_heartbeat_us": beat_us if is_of_this_run else None,
+            "notify_state": said.state,
+            "notify_status": said.status,
+        }
 
     def _drops(self, agent: Agent) -> Mapping[str, int]:
         lines = self._dropped_lines(agent.agent_id)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from supervisord_asm.api.server import Caps, Peer, Server, over_rate
+from supervisord_asm.api.server import Server
 from supervisord_asm.configuration import Configuration
 from supervisord_asm.core.doctor import doctor_checks
 from supervisord_asm.core.events import Event, EventType
@@ -42,6 +42,7 @@ from supervisord_asm.daemon.interpret import Interpreter
 from supervisord_asm.daemon.keeper_link import KeeperLink
 from supervisord_asm.daemon.lock import Lock
 from supervisord_asm.daemon.measuring import Measuring
+from supervisord_asm.daemon.notices import Notices
 from supervisord_asm.daemon.procfs import Procfs
 from supervisord_asm.daemon.publish import Publisher, Texts
 from supervisord_asm.daemon.reconcile import Reconciliation
@@ -50,20 +51,19 @@ from supervisord_asm.daemon.refusal import ControlRefusal
 from supervisord_asm.daemon.reloading import Reloading
 from supervisord_asm.daemon.retention import keep_retention
 from supervisord_asm.daemon.snapshots import Snapshots
-from supervisord_asm.daemon.sockets import group_id, listen
+from supervisord_asm.daemon.sockets import group_id, serve_agents, serve_operators
 from supervisord_asm.kernel.clock import boot_id
 from supervisord_asm.kernel.identity import Kind, PeerVanished, Principal, identify
 from supervisord_asm.kernel.logdrain import LogDrain
 from supervisord_asm.kernel.mounts import MountError, force_unmount, mount_bpffs, waits_for_fuse
 from supervisord_asm.kernel.notify import notify, watchdog_interval_s
+from supervisord_asm.kernel.notify_socket import NotifySocket
 from supervisord_asm.kernel.probes import ProbeError, Probes
 from supervisord_asm.kernel.sampler import Sampler
 from supervisord_asm.kernel.support_probe import probe_support
 from supervisord_asm.store.journal import Journal
+from supervisord_asm.store.tallies import Tallies
 
-# Strangers share one small allowance, however many uids they have.
-STRANGER_SHARE = "strangers"
-STRANGER_CONNECTIONS = 16
 PROCFS_STOP_TIMEOUT_S = 2.0
 # Beyond the longest grace: cgroup.kill takes milliseconds, a process stuck in the kernel longer.
 STOP_PATIENCE_S = 10.0
@@ -85,6 +85,7 @@ class Daemon:
         self._agents_settled = asyncio.Event()
         self._keeps_agents = True
         self._servers: list[Server] = []
+        self._notices: Notices | None = None
         self._syscalls_gone = 0
 
     async def start(self) -> None:
@@ -229,6 +230,8 @@ class Daemon:
 
     def _build_views(self) -> None:
         history = self._recorder.history
+        self._tallies = Tallies(self.paths.tallies, 2 * self._spec.agents_max, self._boot_id)
+        self._later(self._tallies.close)
         self._condition = Condition(
             history=history, fleet=self._fleet, sampler=self._sampler, probes=self._probes,
             probes_trouble=self._probes_trouble, journal=self._journal,
@@ -239,7 +242,7 @@ class Daemon:
         system = self._condition.system
         self._snapshots = Snapshots(
             paths=self.paths, fleet=self._fleet, history=history, sampler=self._sampler,
-            system=system, dropped_lines=self._logs.dropped_lines,
+            system=system, dropped_lines=self._logs.dropped_lines, tallies=self._tallies,
         )  # fmt: skip
         self._measuring = Measuring(self._fleet, self._recorder, self._sampler, self._snapshots)
         self._texts = Texts(self._snapshots, history, system)
@@ -258,7 +261,6 @@ class Daemon:
 
     async def _open_sockets(self) -> None:
         paths, sockets = self.paths, self._spec.sockets
-        idle_s = sockets.idle_timeout_usec / 1e6
         commands = self._commands = Commands(
             paths=paths, fleet=self._fleet, enrolment=self._enrolment, recorder=self._recorder,
             logs=self._logs, note_drained=self._note_drained,
@@ -275,34 +277,22 @@ class Daemon:
             activity=self._activity, readings=self._measuring.readings, shut_down=self.shut_down,
         )  # fmt: skip
         profiling = self._measuring.profiling
-        door = AgentDoor(self._fleet, self._snapshots, self._texts, profiling)
-        to_agents = profiling.timed_door(door.answer)
-        to_operators = profiling.timed_control(control.answer)
-        agent_caps = Caps(
-            connections_total=4 * self._spec.agents_max,
-            connections_per_share=sockets.agent_connections,
-            requests_per_sec=sockets.agent_requests_per_sec,
-            requests_burst=sockets.agent_requests_burst,
-            partial_frame_timeout_s=idle_s,
-        )
-        # Whoever else gets to open it shares few: operators cannot be locked out by connections.
-        control_caps = Caps(
-            connections_total=sockets.control_connections + STRANGER_CONNECTIONS,
-            connections_per_share=sockets.control_connections,
-            requests_per_sec=100_000,
-            requests_burst=100_000,
-            partial_frame_timeout_s=idle_s,
-            share_limits={STRANGER_SHARE: STRANGER_CONNECTIONS},
-        )
-        for path, mode, gid, caps, share_of, handler in (
-            (paths.agent_socket, 0o666, None, agent_caps, _share_of, to_agents),
-            (paths.control_socket, 0o660, self._gid, control_caps, _control_share_of, to_operators),
-        ):
-            server = Server(
-                loop=self._loop, caps=caps, identify=self._identify, share_of=share_of,
-                handler=handler, refused=over_rate,
-            )  # fmt: skip
-            await server.listen(listen(path, mode, gid))
+        door = AgentDoor(self._fleet, self._snapshots, self._texts, self._tallies, profiling)
+        self._tallies.keep_only({agent.agent_id for agent in self._fleet})
+        self._notices = Notices(
+            loop=self._loop, fleet=self._fleet, beat=door.beat,
+            socket=NotifySocket(paths.notify_socket, self._layout.agents_path),
+        )  # fmt: skip
+        self._later(self._notices.close)
+        agents = await serve_agents(
+            self._loop, paths.agent_socket, sockets, self._spec.agents_max, self._identify,
+            profiling.timed_door(door.answer),
+        )  # fmt: skip
+        operators = await serve_operators(
+            self._loop, paths.control_socket, sockets, self._gid, self._identify,
+            profiling.timed_control(control.answer),
+        )  # fmt: skip
+        for path, server in ((paths.agent_socket, agents), (paths.control_socket, operators)):
             self._servers.append(server)
             self._later(partial(path.unlink, missing_ok=True))
             self._later(server.close)
@@ -418,6 +408,8 @@ class Daemon:
         counted: Counter[str] = Counter()
         for server in self._servers:
             counted.update(server.counters)
+        if self._notices is not None:
+            counted.update(self._notices.counters)
         counted["events_not_recorded"] = self._recorder.lost_events
         counted["asmd_log_lines"] = own_log.dropped_lines()
         counted["log_lines"] = sum(map(self._logs.dropped_lines, self._fleet.ids()))
@@ -460,6 +452,9 @@ class Daemon:
                 self._births.state_directory(agent).rmdir()  # an empty home is nobody's loss
 
     def _on_gone(self, agent: Agent) -> None:
+        self._tallies.forget(agent.agent_id)
+        if self._notices is not None:
+            self._notices.forget(agent.agent_id)
         agent.cancel_forgetting()  # another may have its name within the minute
         if agent.is_transient:  # its name is free; the history keeps the last 1,024 of them
             self._recorder.record(EventType.RETIRE, agent.agent_id, {"name": agent.name})
@@ -479,15 +474,3 @@ class Daemon:
 
     def _later(self, close: Callable[[], None]) -> None:
         self._closers.append(close)
-
-
-def _control_share_of(peer: Peer) -> Peer:
-    assert isinstance(peer, Principal)
-    return Kind.OPERATOR if peer.kind is Kind.OPERATOR else STRANGER_SHARE
-
-
-def _share_of(peer: Peer) -> Peer:
-    assert isinstance(peer, Principal)
-    if peer.kind is Kind.AGENT:
-        return peer.agent_id
-    return Kind.OPERATOR if peer.kind is Kind.OPERATOR else STRANGER_SHARE

@@ -88,6 +88,26 @@ def read_cgroup(pid: int) -> str:
     raise PeerVanished(f"process {pid} is in no cgroup2 hierarchy")
 
 
+def agent_of_process(pid: int, agents: PurePosixPath, pidfd: int | None = None) -> int | None:
+    """Return the agent that a process is part of; None for none. Raises PeerVanished, OSError.
+
+    `pidfd`, when given, is of the process that is meant; else of whoever has the number now.
+    """
+    if pid <= 0:
+        raise PeerVanished("the process is gone, or outside our pid namespace")
+    try:
+        fd = os.pidfd_open(pid) if pidfd is None else pidfd
+        try:
+            agent_id = agent_of_cgroup(read_cgroup(pid), agents)
+            signal.pidfd_send_signal(fd, 0)
+        finally:
+            if pidfd is None:
+                os.close(fd)
+    except ProcessLookupError as error:
+        raise PeerVanished(f"process {pid} is gone") from error
+    return agent_id
+
+
 def identify(peer: socket.socket, agents: PurePosixPath, asm_gid: int | None) -> Principal:
     """Name the peer of a connected Unix socket. Raises PeerVanished, OSError.
 
@@ -100,8 +120,7 @@ def identify(peer: socket.socket, agents: PurePosixPath, asm_gid: int | None) ->
     try:
         pidfd = _open_peer(peer, pid)
         try:
-            agent_id = agent_of_cgroup(read_cgroup(pid), agents)
-            signal.pidfd_send_signal(pidfd, 0)
+            agent_id = agent_of_process(pid, agents, pidfd)
         finally:
             os.close(pidfd)
     except ProcessLookupError as error:

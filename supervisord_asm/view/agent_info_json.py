@@ -34,6 +34,10 @@ def agent_info(view: AgentView) -> dict[str, Any]:
         "exit_count": view.exit_count,
         "crash_count": view.crash_count,
         "total_restarts": view.total_restarts,
+        "heartbeat_count": view.heartbeat_count,
+        "tool_call_count": view.tool_call_count,
+        "tool_credits_milli": view.tool_credits_milli,
+        "tool_tokens": view.tool_tokens,
     }
 
 
@@ -87,6 +91,9 @@ def operator_info(view: AgentView) -> dict[str, Any]:
         "run": dict(view.run),
         "started_us": view.started_us,
         "last_activity_us": view.last_activity_us,
+        "last_heartbeat_us": view.last_heartbeat_us,
+        "notify_state": view.notify_state,
+        "notify_status": view.notify_status,
         "last_exit_code": view.last_exit_code,
         "last_exit_signal": view.last_exit_signal,
         "last_exit_cause": view.last_exit_cause,

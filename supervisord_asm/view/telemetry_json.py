@@ -37,6 +37,8 @@ def agent_member(view: AgentView) -> str:
         "crash_count": view.crash_count,
         "total_restarts": view.total_restarts,
         "syscall_count": view.syscall_count,
+        "heartbeat_count": view.heartbeat_count,
+        "tool_call_count": view.tool_call_count,
         "state": view.state,
     }
     return f'"{view.agent_id}":{json.dumps(figures, separators=_COMPACT)}'

@@ -20,7 +20,7 @@ from tests.kernel.daemon_host import DEADLINE_S, Host, eventually, hosted, sh
 STRANGER = 64123
 # An existing group in the place of "asm", which a test's host need not have.
 GROUP = "daemon"
-NUMBERS_UNBUILT = [501, *range(503, 508), *range(509, 512)]
+NUMBERS_UNBUILT = [501, 503, 506, 507, *range(509, 512)]
 
 # Prints [result, answer]; needs nothing but the standard library, so that any user may run it.
 CALLER = """
@@ -167,6 +167,8 @@ def test_agent_info_is_the_guides_json(host: Host) -> None:
         (502, (4711, 4096, 0, 0), errno.ESRCH),
         (502, (-100, 4096, 0, 0), errno.ESRCH),
         *((number, (0, 0, 0, 0), errno.EOPNOTSUPP) for number in NUMBERS_UNBUILT),
+        # About oneself: an operator has no self there.
+        *((number, (0, 0, 0, 0), errno.EPERM) for number in (504, 505)),
         *((number, (0, 0, 0, 0), errno.EINVAL) for number in (0, 1, 499, 512, 1023)),
         *((int(verb), (0, 0, 0, 0), errno.EPERM) for verb in Control),
         (65535, (0, 0, 0, 0), errno.EPERM),

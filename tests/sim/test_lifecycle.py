@@ -26,9 +26,12 @@ from supervisord_asm.core.lifecycle import (
     ExecDone,
     ExecFailed,
     Exited,
+    Extend,
+    Extended,
     KillTree,
     Lifecycle,
     Policy,
+    Ready,
     Record,
     Reset,
     Restart,
@@ -91,10 +94,12 @@ class Promise:
 class World(RuleBasedStateMachine):
     """Journal, keeper and kernel for one agent."""
 
-    @initialize(kind=KINDS, most=st.integers(0, 3), jitter=st.sampled_from([0, 100]))
-    def begin(self, kind: RestartKind, most: int, jitter: int) -> None:
+    @initialize(
+        kind=KINDS, most=st.integers(0, 3), jitter=st.sampled_from([0, 100]), waits=st.booleans()
+    )
+    def begin(self, kind: RestartKind, most: int, jitter: int, waits: bool) -> None:
         restart = RestartSpec(kind=kind, max_restarts=most, jitter_permille=jitter)
-        self.life = Lifecycle(Policy(restart, 1000, 2000))
+        self.life = Lifecycle(Policy(restart, 1000, 2000, waits))
         self.promise = Promise(kind, most)
         self.recording: int | None = None  # the run whose SPAWN is not durable yet
         self.ordered: int | None = None  # the run that the keeper has been told to begin
@@ -133,6 +138,8 @@ class World(RuleBasedStateMachine):
             case Arm():
                 assert effect.delay_usec > 0
                 self.armed.add(effect.timer)
+            case Extend():
+                assert effect.timer in self.armed
             case Disarm():
                 self.armed.discard(effect.timer)
 
@@ -212,6 +219,14 @@ class World(RuleBasedStateMachine):
             self.news.append(ExecFailed("executing the program", 2))
             self.alive = None
             self.news.append(Exited(127, None))
+
+    @precondition(lambda self: self.alive is not None)
+    @rule(event=st.sampled_from([Ready(), Extended(5)]))
+    def speaks(self, event: Ready | Extended) -> None:
+        """What it says may overtake the keeper's news of it."""
+        before = self.life.state
+        self.dispatch(event)
+        assert self.life.state in (before, State.ACTIVE)
 
     @precondition(lambda self: self.alive is not None)
     @rule(code=st.sampled_from([0, 1, None]))

@@ -15,8 +15,10 @@ from supervisord_asm.core.lifecycle import (
     ExecDone,
     ExecFailed,
     Exited,
+    Extended,
     IllegalTransition,
     Lifecycle,
+    Ready,
     Recalled,
     Record,
     Reset,
@@ -42,7 +44,8 @@ EVENTS: tuple[Event, ...] = (
     Start("me"), Stop("me"), Stop("me", by_force=True), Restart("me"), Reset("me"),
     Adopted(5, 55, True), Adopted(5, 55, False),
     Recalled(1, None, Cause.ERROR), Spawned(42, 7), SpawnRefused(12, "no memory"),
-    ExecDone(), ExecFailed("executing the program", 2), Exited(0, None), Exited(1, None),
+    ExecDone(), Ready(), Extended(1_000_000), ExecFailed("executing the program", 2),
+    Exited(0, None), Exited(1, None),
     Exited(None, 9), Exited(None, None, Cause.KEEPER_LOST), Emptied(),
     *(TimerFired(timer) for timer in Timer),
 )  # fmt: skip
@@ -77,6 +80,7 @@ NEXT: dict[tuple[State | str, str], State] = {
 STAYS: set[tuple[State | str, str]] = {
     *((situation, "Reset") for situation in SITUATIONS if situation != State.FAILED),
     (State.STARTING, "Spawned"), (State.STARTING, "ExecFailed"),
+    (State.STARTING, "Ready"), (State.STARTING, "Extended"),
     (State.STOPPING, "Start"), (State.STOPPING, "Restart"), (State.STOPPING, "Stop"),
     (State.STOPPING, "Spawned"), (State.STOPPING, "SpawnRefused"), (State.STOPPING, "ExecFailed"),
     (State.STOPPING, "Exited"), (State.STOPPING, "TimerFired GRACE"),
