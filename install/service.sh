@@ -59,11 +59,11 @@ end_asmd() {
 # All of ours, at once and for good; the kernel does it without a race (cgroup.kill, Linux 5.14).
 kill_cgroup() {
   local group=$1 tries=100
-  [ -d "$group" ] || return 0
-  echo 1 >"$group/cgroup.kill"
-  while grep -q '^populated 1' "$group/cgroup.events" && [ $((tries -= 1)) -gt 0 ]; do sleep 0.05; done
+  # It may go by itself at any moment: the last program of ours takes it along.
+  { echo 1 >"$group/cgroup.kill"; } 2>/dev/null || [ ! -d "$group" ] || die "unable to kill $group"
+  while grep -qs '^populated 1' "$group/cgroup.events" && [ $((tries -= 1)) -gt 0 ]; do sleep 0.05; done
   find "$group" -depth -mindepth 1 -type d -exec rmdir {} + 2>/dev/null || true
-  rmdir "$group" 2>/dev/null || die "unable to empty $group: $(cat "$group"/cgroup.procs | wc -l) processes stay"
+  rmdir "$group" 2>/dev/null || [ ! -d "$group" ] || die "unable to empty $group: $(cat "$group"/cgroup.procs | wc -l) processes stay"
 }
 
 stop() {

@@ -172,7 +172,8 @@ def test_faults_are_those_of_the_stat_files(tree: Tree, figure: str, index: int)
     for least, ours, most in found:
         assert least <= ours <= most, found
     if figure == "page_fault_count":
-        assert sum(ours for _, ours, _ in found) >= ROUNDS * len(tree.loads) * 1024
+        # A guard against comparing nothing; how many pages one fault brings is the kernel's choice.
+        assert sum(ours for _, ours, _ in found) >= ROUNDS * len(tree.loads) * 8
 
 
 def test_forks_and_exits_are_those_that_were_ordered(tree: Tree) -> None:
