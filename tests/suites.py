@@ -84,7 +84,7 @@ SUITES = {
     ),
     "unit": Suite(((*PYTEST, "tests/unit", "tests/test_tidy.py", "tests/test_documented.py"),), 15),
     "sim": Suite(((*PYTEST, "-m", "not slow", "tests/sim"),), 60),
-    "kernel": Suite(((*PYTEST, "-m", "not slow", *KERNEL),), 180),
+    "kernel": Suite(((*PYTEST, "-m", "not slow", *KERNEL),), 300),
     # Those that run C of ours, over what the sanitizers compiled; those that measure are left out.
     "sanitize": Suite(
         (
