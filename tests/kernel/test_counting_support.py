@@ -1,14 +1,28 @@
 """The live probes: what they say is what then happens, and they leave nothing."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 from supervisord_asm.core.support import Backend, decide_plan
+from supervisord_asm.kernel.cgroupfs import Cgroup, find_cgroup2_root
 from supervisord_asm.kernel.probes import Probes
 from supervisord_asm.kernel.support_probe import probe_support
 from tests.kernel.counting_rig import SLOTS_MAX, make_rig
 from tests.kernel_minimum import require_kernel
 
 
+@pytest.fixture
+def any_cgroup() -> Iterator[None]:
+    """Have one: what can be done to cgroups is asked of one, and a host may have only the root."""
+    made = Cgroup.make(find_cgroup2_root() / f"asm-test-{os.getpid()}-support")
+    yield
+    made.remove_tree()
+    made.close()
+
+
+@pytest.mark.usefixtures("any_cgroup")
 def test_a_supported_kernel_can_do_what_counting_needs() -> None:
     require_kernel((6, 1), "the documented minimum")
     support = probe_support()
