@@ -265,10 +265,7 @@ int main(int argc, char **argv)
 	struct sasm_keeper keeper = { .channel_fd = -1, .daemon.pidfd = -1 };
 	sigset_t signals;
 
-	parse(&keeper, argc, argv);
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
-		die("become a subreaper", errno);
-	protect_self();
+	/* First: whoever sees the socket may signal us. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGCHLD);
 	sigaddset(&signals, SIGUSR1);
@@ -276,6 +273,10 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGINT);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	parse(&keeper, argc, argv);
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
+		die("become a subreaper", errno);
+	protect_self();
 	keeper.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	keeper.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (keeper.signal_fd < 0 || keeper.epoll_fd < 0 ||

@@ -230,4 +230,4 @@ def test_every_figure_is_there(tree: Tree) -> None:
     }
     assert absent == expected
     assert row.memory_bytes is not None
-    assert row.memory_bytes > 8 << 20
+    assert row.memory_bytes > 4 << 20
