@@ -90,7 +90,9 @@ def left_behind() -> str:
     """Return what an ended fleet must not leave, one a line."""
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines()
               if "/run/agentsys" in line or "/sys/fs/bpf/asm" in line]  # fmt: skip
-    paths = [*Path("/sys/fs/bpf").glob("asm/*"), *Path("/run/asm").glob("*")]
+    # A lock file is not unlinked while somebody may wait for it; it is empty and goes with /run.
+    runtime = [path for path in Path("/run/asm").glob("*") if path.name != "asmd.lock"]
+    paths = [*Path("/sys/fs/bpf").glob("asm/*"), *runtime]
     groups = [path for path in (CGROUPS / "asm.slice").glob("**/") if path.name != "asm.slice"]
     return "\n".join(ours() + mounts + [str(path) for path in [*paths, *groups]])
 
