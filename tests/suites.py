@@ -96,14 +96,15 @@ SUITES = {
         prepare=(("make", "--no-print-directory", "-s", "native", "SANITIZE=1"),),
     ),
     "vm": Suite((("tests/vm/run", "--kernel", "6.1"),), 600),
+    "vm-systemd": Suite((("tests/vm/run", "--kernel", "6.1", "--suite", "systemd"),), 360),
     "vm-bcc": Suite((("tests/vm/run", "--kernel", "6.1", "--suite", "bcc"),), 900),
     "long": Suite(((*PYTEST, "-m", "slow", "tests"),), 1800, long_profile),
 }  # fmt: skip
 
 GROUPS = {
     "check": ("lint", "unit"),
-    "test": ("lint", "unit", "sim", "kernel", "sanitize", "vm"),
-    "long": ("lint", "unit", "sim", "kernel", "sanitize", "long", "vm", "vm-bcc"),
+    "test": ("lint", "unit", "sim", "kernel", "sanitize", "vm", "vm-systemd"),
+    "long": ("lint", "unit", "sim", "kernel", "sanitize", "long", "vm", "vm-systemd", "vm-bcc"),
 }
 
 
